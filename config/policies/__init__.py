@@ -1,0 +1,1 @@
+"""Owns the shipped policy documents; this package holds data only."""

@@ -1,0 +1,1 @@
+"""Owns what runs while mail is in flight: collect, inspect, judge, hold, reply."""

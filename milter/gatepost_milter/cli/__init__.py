@@ -1,0 +1,53 @@
+"""Owns the command line ``gatepost``: each command lives in a module of its own and is imported when called.
+
+Exit codes are the same for every command: 0 done, 1 the answer is no, 2 could not do it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib.metadata import version
+
+import click
+
+# Command name -> (module:attribute, one line of help). Kept here so that ``gatepost --help`` imports nothing.
+_COMMANDS = {
+    "check": ("gatepost_milter.cli.check:check", "Judge message files without a mail server."),
+    "courier": ("gatepost_milter.cli.services:courier", "Run the courier: send notices and releases."),
+    "demo": ("gatepost_milter.cli.demo:demo", "Show gatepost at work, without a mail server."),
+    "milter": ("gatepost_milter.cli.services:milter", "Run the milter that Postfix talks to."),
+    "policy": ("gatepost_milter.cli.policy:policy", "List, show and test policies."),
+    "quarantine": ("gatepost_milter.cli.quarantine:quarantine", "Review what is held."),
+}
+
+
+class _LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one only when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute = _COMMANDS[cmd_name][0].split(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)  # noqa: S101 - a wrong table is our own defect
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in sorted(_COMMANDS.items())])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("gatepost"), prog_name="gatepost")
+def main() -> None:
+    """gatepost keeps a school's mail to the school's own email policy."""
+
+
+def milter_main() -> None:
+    """The entry point ``gatepost-milter``, for the service manager."""
+    sys.argv[1:1] = ["milter"]
+    main(prog_name="gatepost")

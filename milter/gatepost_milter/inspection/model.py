@@ -1,0 +1,119 @@
+"""Owns what inspection finds: parts, attachments, addresses, texts and defects, as frozen values.
+
+Inspection never raises on message content (RFC 7103): what is broken becomes a Defect, what cannot be opened
+becomes an Attachment of class ``opaque``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class FileClass(StrEnum):
+    """What a file is, by content and by name; a file may have several classes."""
+
+    EXECUTABLE = "executable"
+    SCRIPT = "script"
+    MACRO = "macro"
+    SHORTCUT = "shortcut"
+    INSTALLER = "installer"
+    DISK_IMAGE = "disk-image"
+    ARCHIVE = "archive"
+    ENCRYPTED = "encrypted"
+    OPAQUE = "opaque"
+    PLAIN = "plain"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defect:
+    """A way in which the message breaks or bends the standards. ``code`` is a fixed word with hyphens.
+
+    ``where`` is the part it was seen in (``part 2.1``, empty for the whole message), ``detail`` a short plain
+    text without message content that could be private.
+    """
+
+    code: str
+    where: str = ""
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.code} ({self.where})" if self.where else self.code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A file that some mainstream client could hand to its user, or a member of such a file.
+
+    ``path`` is how a person finds it: ``part 2 › invoice.zip › setup.exe``. ``name`` is the name to show and
+    ``names`` every name that a client could use, normalised as clients and Windows would. ``claimed`` is the
+    media type that the message (or container) states, ``detected`` the one that the content shows, and
+    ``description`` libmagic's words. ``size`` is in decoded bytes, -1 if unknown; ``sha256`` is empty unless
+    it was asked for. ``depth`` is 0 for a MIME part and grows with each container. ``tier`` is the strictest
+    tier of its names in filetypes.tsv (``T1``…``T5``, empty when no name is listed). ``reason`` says in a few
+    plain words what put it in its classes.
+    """
+
+    path: str
+    part: str
+    name: str
+    names: tuple[str, ...] = ()
+    claimed: str = ""
+    detected: str = ""
+    description: str = ""
+    size: int = -1
+    sha256: str = ""
+    classes: frozenset[FileClass] = frozenset()
+    depth: int = 0
+    tier: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """Text that a person would see: a text part, or HTML as shown. ``where`` names the part."""
+
+    where: str
+    text: str
+    html: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One MIME part under one reading. ``number`` is IMAP-like (``2.1``); ``readings`` counts its readings."""
+
+    number: str
+    content_type: str
+    disposition: str
+    encoding: str
+    names: tuple[str, ...]
+    start: int
+    end: int
+    reading: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisibleRecipient:
+    """An address that every recipient can read in ``field`` (To, Cc, Resent-To, Resent-Cc)."""
+
+    field: str
+    address: str
+    display: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What a message is, as the union of the readings of mainstream clients. ``size`` is in bytes."""
+
+    size: int
+    subject: str = ""
+    message_id: str = ""
+    from_: tuple[VisibleRecipient, ...] = ()
+    reply_to: tuple[VisibleRecipient, ...] = ()
+    recipients: tuple[VisibleRecipient, ...] = ()
+    automatic: bool = False
+    parts: tuple[Part, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    texts: tuple[Text, ...] = ()
+    defects: tuple[Defect, ...] = ()
+    took: float = 0.0
