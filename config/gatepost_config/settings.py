@@ -63,9 +63,7 @@ class Inspection(Model):
     """Bounds on looking into a message. A bound that is reached is a finding, never a silent pass."""
 
     inspectors: int = Field(default=2, ge=1, le=64, description="Inspector processes for each worker.")
-    deadline_login: float = Field(
-        default=20, gt=0, description="Seconds for one message of a logged-in sender."
-    )
+    deadline_login: float = Field(default=20, gt=0, description="Seconds for one message of a logged-in sender.")
     deadline: float = Field(default=60, gt=0, description="Seconds for any other message.")
     memory: int = Field(
         default=768 * 1024 * 1024, ge=64 * 1024 * 1024, description="Address space of an inspector, in bytes."
@@ -154,9 +152,7 @@ class Settings(Model):
     drain: float = Field(
         default=300, ge=0, description="Seconds that open sessions may take to finish at a stop or reload."
     )
-    trusted_relays: list[TrustedRelay] = Field(
-        default=[], description="Hosts whose envelope sender is believed."
-    )
+    trusted_relays: list[TrustedRelay] = Field(default=[], description="Hosts whose envelope sender is believed.")
     inspection: Inspection = Field(default=Inspection(), description="Bounds on looking into a message.")
     spool: Spool = Field(default=Spool(), description="Where a message waits while it is in flight.")
     store: Store = Field(default=Store(), description="Where held messages and owed mails are kept.")

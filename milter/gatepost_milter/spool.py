@@ -107,5 +107,6 @@ def _unlinked_file(directory: Path) -> int:
 
 def _write_all(descriptor: int, data: bytes | bytearray) -> None:
     with memoryview(data) as view:
-        while view:
-            view = view[os.write(descriptor, view) :]
+        written = 0
+        while written < len(view):
+            written += os.write(descriptor, view[written:])

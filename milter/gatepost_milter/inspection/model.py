@@ -93,6 +93,24 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Leaf:
+    """The bytes of a leaf part as they stand in the message, under one reading; to be decoded and examined.
+
+    ``path`` is the person's way to it (``part 2``), ``names`` are already normalised, ``encoding`` is one of
+    ``identity``, ``base64``, ``quoted-printable``, ``uuencode``; ``start`` and ``end`` are byte offsets in the
+    message. One MIME part with several readings gives several leaves with the same ``number``.
+    """
+
+    number: str
+    path: str
+    names: tuple[str, ...]
+    claimed: str
+    encoding: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VisibleRecipient:
     """An address that every recipient can read in ``field`` (To, Cc, Resent-To, Resent-Cc)."""
 
