@@ -1,0 +1,44 @@
+# Two commands: `make demo` shows gatepost at work, `make test` proves it. Both install what they miss.
+
+PYTHON := .venv/bin/python
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test check lint types contracts unit setup setup-test freeze clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup ## show gatepost at work (ARGS=--once to show and leave, ARGS='--mta postfix' for a real Postfix)
+	@.venv/bin/gatepost demo $(ARGS)
+
+test: setup-test lint types contracts ## prove everything: style, types, contracts, and all tests
+	$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS) </dev/null
+
+check: setup lint types contracts unit ## the quick part of `make test`, under a minute
+
+lint: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: setup
+	.venv/bin/mypy
+
+contracts: setup
+	.venv/bin/lint-imports
+
+unit: setup
+	$(PYTHON) -m pytest -n 2 -q tests/unit $(ARGS) </dev/null
+
+setup:
+	@tests/setup.sh run
+
+setup-test:
+	@tests/setup.sh test
+
+freeze: ## pin the versions of .venv in tests/constraints.txt
+	@tests/setup.sh freeze
+
+clean: ## remove what can be made again, .venv included
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info
