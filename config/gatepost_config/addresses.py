@@ -13,7 +13,7 @@ import unicodedata
 import idna
 
 # RFC 1035 section 2.3.4. A longer name never goes to the IDNA code: hostile length must not cost time.
-_DOMAIN_LIMIT = 253
+DOMAIN_LIMIT = 253
 _GMAIL = frozenset({"gmail.com", "googlemail.com"})
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _QUOTED_ATOM = re.compile(rf'"({_ATOM}(?:\.{_ATOM})*)"')
@@ -64,8 +64,8 @@ def ascii_domain(domain: str) -> str:
     put in lower case. Never raises."""
     if domain.isascii():
         domain = domain.lower()
-        return domain[:-1] if domain.endswith(".") else domain
-    if len(domain) <= _DOMAIN_LIMIT:
+        return domain.removesuffix(".")
+    if len(domain) <= DOMAIN_LIMIT:
         try:
             return idna.encode(domain, uts46=True).decode("ascii").removesuffix(".")
         except UnicodeError:  # idna.IDNAError is one
@@ -105,7 +105,7 @@ def _plainly_valid(address: str) -> bool:
     if len(address) > _ADDRESS_LIMIT or not _PLAIN.match(address):
         return False
     local, _, domain = address.partition("@")
-    if len(local) > _LOCAL_LIMIT or len(domain) > _DOMAIN_LIMIT:
+    if len(local) > _LOCAL_LIMIT or len(domain) > DOMAIN_LIMIT:
         return False
     return not domain.lower().endswith(_RESERVED)
 
