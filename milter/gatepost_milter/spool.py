@@ -6,6 +6,7 @@ be kept raises, and the session answers with a temp-fail.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import tempfile
@@ -100,6 +101,12 @@ class Spool:
 
 def _unlinked_file(directory: Path) -> int:
     """A file that no name leads to: it is gone when its descriptor is, however the process ends."""
+    try:
+        return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        # Not every file system can make a file without a name (open(2)).
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR):
+            raise
     descriptor, name = tempfile.mkstemp(prefix="in-flight-", dir=directory)
     Path(name).unlink()
     return descriptor

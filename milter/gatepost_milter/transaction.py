@@ -6,10 +6,32 @@ room (``policy/identity.py``) from these facts and the settings.
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from gatepost_milter.spool import Spool
+
+# Crockford's base 32: no I, L, O or U, so that nothing is misheard or misread.
+_SUPPORT_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_SUPPORT_BYTES = 5
+
+
+def new_support_id() -> str:
+    """Eight random characters that can be read out on the telephone: 40 bits, so never guessed or counted."""
+    number = int.from_bytes(secrets.token_bytes(_SUPPORT_BYTES))
+    return "".join(_SUPPORT_ALPHABET[number >> shift & 31] for shift in range(0, _SUPPORT_BYTES * 8, 5))
+
+
+def header_block(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The header fields in wire form, and the empty line that ends them (RFC 5322 section 2.1).
+
+    Values are as the milter protocol gives them: with LF, or CRLF, where they are folded.
+    """
+    fields = [name + b":" + value for name, value in headers]
+    fields.append(b"\n")
+    return b"\n".join(fields).replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +72,8 @@ class Transaction:
 
     ``headers`` holds (name, value) with the value exactly as sent, leading space and folding included, CRLF
     as Postfix gives it (LF). ``content`` is the whole message in wire form: header fields with CRLF, the empty
-    line, the body. ``key`` names this transaction in logs even where no queue id exists.
+    line, the body. ``key`` names this transaction in logs even where no queue id exists;
+    ``support_id`` names it to people, and is the ``support_id`` of its explanation.
     """
 
     key: str
@@ -60,6 +83,7 @@ class Transaction:
     content: Spool
     headers: tuple[tuple[bytes, bytes], ...] = ()
     queue_id: str = ""
+    support_id: str = field(default_factory=new_support_id)
     received_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def header(self, name: bytes) -> bytes:
