@@ -116,7 +116,7 @@ prepare() {
 freeze() {
   {
     echo '# The versions that the tests were last run with; written by tests/setup.sh freeze.'
-    "$venv/bin/python" -m pip --disable-pip-version-check freeze --exclude-editable
+    "$venv/bin/python" -m pip --disable-pip-version-check freeze --all --exclude-editable --exclude pip
   } >"$constraints.new"
   mv "$constraints.new" "$constraints"
 }
