@@ -271,13 +271,15 @@ class PrivatePostfix:
             "tlsmgr unix - - n 1000? 1 tlsmgr",
             "postlog unix-dgram n - n - 1 postlogd",
         ]
-        submission = {
+        # Loopback counts as local, but the clients here stand for remote ones, whose header fields are left alone.
+        remote = {"local_header_rewrite_clients": ""}
+        submission = remote | {
             "syslog_name": "postfix/submission",
             "smtpd_client_restrictions": "permit_sasl_authenticated,reject",
             "milter_macro_daemon_name": "ORIGINATING",
         }
         release = _RELEASE_OPTIONS | dict(self.site.release_options)
-        lines += _listener(self.ports.smtp, {})
+        lines += _listener(self.ports.smtp, remote)
         lines += _listener(self.ports.submission, submission)
         lines += _listener(self.ports.inbound, release | {"syslog_name": "postfix/release-inbound"})
         lines += _listener(self.ports.outbound, release | {"syslog_name": "postfix/release-outbound"})

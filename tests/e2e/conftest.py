@@ -1,0 +1,17 @@
+"""Owns the condition of every end-to-end story: a Postfix that can run."""
+
+from __future__ import annotations
+
+import pytest
+
+from gatepost_milter.demo.postfix import why_not
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the stories, and skip them with the reason where no Postfix can run."""
+    reason = why_not()
+    for item in items:
+        if "e2e" in item.path.parts:
+            item.add_marker(pytest.mark.e2e)
+            if reason:
+                item.add_marker(pytest.mark.skip(reason=reason))
