@@ -6,12 +6,15 @@ Every field has its unit in its description; the docs test compares this model w
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, model_validator
 
+from gatepost_config.errors import Problem
+from gatepost_config.source import Source
 from gatepost_config.words import Direction
 
 DEFAULT_PATH = Path("/etc/gatepost/gatepost.yaml")
@@ -57,6 +60,12 @@ class TrustedRelay(Model):
         default=[Direction.OUTBOUND, Direction.INTERNAL],
         description="Directions for which the relay's envelope sender is believed.",
     )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not (self.networks or self.tls_name or self.tenant_header):
+            raise ValueError("say at least one of networks, tls_name and tenant_header")
+        return self
 
 
 class Inspection(Model):
@@ -138,6 +147,10 @@ class Settings(Model):
     policy: str = Field(
         default="default", description="A shipped policy's name, or the path of a policy document."
     )
+    roles: dict[str, list[Mailbox]] = Field(
+        default={},
+        description="Mailboxes of the policy's roles at this school; a role left out keeps the policy's own.",
+    )
     gateway: str = Field(
         default_factory=socket.getfqdn, description="This gateway's host name, as Received fields show it."
     )
@@ -158,3 +171,16 @@ class Settings(Model):
     store: Store = Field(default=Store(), description="Where held messages and owed mails are kept.")
     courier: Courier = Field(default=Courier(), description="How held mail and notices go out.")
     log: Log = Field(default=Log(), description="What is written to standard output, and how.")
+
+    _source: Source | None = PrivateAttr(default=None)
+
+    def attach(self, source: Source) -> None:
+        """Remember where the settings were read from; the loader calls this once."""
+        self._source = source
+
+    def problem(self, path: Sequence[str | int], message: str, remedy: str = "") -> Problem:
+        """A problem with the setting at ``path``, at its place in the file if the settings came from one."""
+        if self._source is None:
+            return Problem(DEFAULT_PATH, 0, 0, message, remedy)
+        place = self._source.key_place(path)
+        return Problem(self._source.path, place.line, place.column, message, remedy)

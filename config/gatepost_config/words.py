@@ -124,6 +124,7 @@ class Finding:
     for each recipient address (a monitored rule leaves ``pass``). ``queue`` is the role that reviews what
     is held, ``tell`` the roles to notify (also the words ``sender`` and ``recipients``). ``say`` is the
     sentence a person reads, ``mend`` what would let the message pass. ``source`` is ``file:line`` of the rule.
+    ``exemptions`` names, in words, those that took an action away from a recipient.
     """
 
     rule: str
@@ -138,6 +139,7 @@ class Finding:
     tell: tuple[str, ...] = ()
     reply: Reply = field(default_factory=Reply)
     source: str = ""
+    exemptions: tuple[str, ...] = ()
 
     @property
     def action(self) -> Action:
@@ -164,6 +166,7 @@ class Finding:
             "tell": list(self.tell),
             "reply": {"code": self.reply.code, "status": self.reply.status, "text": self.reply.text},
             "source": self.source,
+            "exemptions": list(self.exemptions),
         }
 
     @staticmethod
@@ -182,6 +185,7 @@ class Finding:
             tell=tuple(data["tell"]),
             reply=Reply(**data["reply"]),
             source=data["source"],
+            exemptions=tuple(data.get("exemptions", ())),
         )
 
 

@@ -12,12 +12,15 @@ class Sender:
     """Who sent the message, as far as the gateway knows (DESIGN section 2; never the From header).
 
     ``known`` means that ``mailbox`` was proved by a login or a trusted relay; only then is the sender ever
-    told anything. For an unknown sender ``mailbox`` is empty. ``via`` is ``login``, ``relay`` or empty.
+    told anything. For an unknown sender ``mailbox`` is empty. ``via`` is ``login``, ``relay`` or empty; a login
+    that belongs to no mailbox is inside all the same, so ``via`` decides the direction and ``known`` does not.
+    ``directions`` are those for which the sender is believed (a relay may be trusted for some only).
     """
 
     mailbox: str = ""
     known: bool = False
     via: str = ""
+    directions: tuple[Direction, ...] = (Direction.OUTBOUND, Direction.INTERNAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

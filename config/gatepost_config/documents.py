@@ -1,0 +1,348 @@
+"""Owns reading YAML documents: plain data with the place of every value, checked against a model.
+
+Every fault is reported with file, line and column, all at once, with a remedy where one can be guessed.
+Documents are read as YAML 1.2 (``off`` and ``no`` are words, not booleans). A document may come from a careless
+hand: size, nesting and the expansion of aliases are bounded.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import Enum
+from importlib import resources
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from gatepost_config.errors import ConfigError, Problem
+from gatepost_config.policy_document import PolicyDocument, faults
+from gatepost_config.settings import DEFAULT_PATH, Settings
+from gatepost_config.source import Place, Source
+
+SIZE_LIMIT = 4 * 1024 * 1024
+"""Bytes of one document."""
+
+NODE_LIMIT = 200_000
+"""Values of one document once aliases are written out."""
+
+_M = TypeVar("_M", bound=BaseModel)
+_STRING = "tag:yaml.org,2002:str"
+
+
+def load_settings(path: Path = DEFAULT_PATH) -> Settings:
+    """The settings in ``path``. A relative policy path in them counts from the folder of the settings.
+
+    Raises ConfigError with every problem that was found.
+    """
+    data, source = read(path)
+    settings = check(Settings, data, source)
+    if is_path(settings.policy) and not Path(settings.policy).is_absolute():
+        settings = settings.model_copy(update={"policy": str(path.resolve().parent / settings.policy)})
+    settings.attach(source)
+    return settings
+
+
+def load_policy(name_or_path: str | Path, *, relative_to: Path | None = None) -> PolicyDocument:
+    """The policy document of that name (a shipped one) or path, checked except for its conditions.
+
+    Conditions are compiled by the policy room, which knows the facts. Raises ConfigError with every problem.
+    """
+    data, source = read(policy_path(name_or_path, relative_to=relative_to))
+    document = check(PolicyDocument, data, source)
+    found = [_problem(source, fault.path, fault.message, fault.remedy) for fault in faults(document)]
+    if found:
+        raise ConfigError(*found)
+    document.attach(source)
+    return document
+
+
+def shipped_policies() -> Mapping[str, Path]:
+    """The policies that come with gatepost: name and path, in alphabetical order."""
+    folder = Path(str(resources.files("gatepost_config.policies")))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def policy_path(name_or_path: str | Path, *, relative_to: Path | None = None) -> Path:
+    """Where the policy lies: a name without a slash or suffix is a shipped policy, all else is a path."""
+    if isinstance(name_or_path, str) and not is_path(name_or_path):
+        shipped = shipped_policies()
+        if name_or_path in shipped:
+            return shipped[name_or_path]
+        near = nearest(name_or_path, shipped)
+        remedy = f"did you mean {near!r}?" if near else f"shipped policies: {', '.join(shipped)}"
+        raise ConfigError(
+            Problem(Path(name_or_path), 0, 0, f"there is no shipped policy named {name_or_path!r}", remedy)
+        )
+    return (relative_to or Path()) / name_or_path
+
+
+def is_path(policy: str) -> bool:
+    """Whether a ``policy`` setting is a path rather than the name of a shipped policy."""
+    return "/" in policy or policy.endswith((".yaml", ".yml"))
+
+
+def read(path: Path) -> tuple[Any, Source]:
+    """The plain data of a YAML document and the place of every value in it. Raises ConfigError."""
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(SIZE_LIMIT + 1)
+    except OSError as error:
+        raise ConfigError(Problem(path, 0, 0, f"cannot be read: {error.strerror}")) from None
+    if len(raw) > SIZE_LIMIT:
+        raise ConfigError(Problem(path, 0, 0, f"is larger than {SIZE_LIMIT:,} bytes"))
+    text = _decode(raw, path)
+    _refuse_tabs(text, path)
+    try:
+        node = YAML(typ="rt", pure=True).compose(text)
+        reader = _Reader(path)
+        data = reader.value(node, ()) if node is not None else None
+    except MarkedYAMLError as error:
+        raise ConfigError(_syntax_problem(error, path)) from None
+    except YAMLError as error:
+        raise ConfigError(Problem(path, 0, 0, f"is not YAML: {error}")) from None
+    except RecursionError:
+        raise ConfigError(Problem(path, 0, 0, "is nested too deeply")) from None
+    if reader.problems:
+        raise ConfigError(*reader.problems)
+    if data is None:
+        raise ConfigError(Problem(path, 0, 0, "is empty", "it must hold at least one key: value"))
+    source = Source(path=path, digest=hashlib.sha256(raw).hexdigest(), text=text, places=reader.places)
+    return data, source
+
+
+def check(model: type[_M], data: Any, source: Source) -> _M:
+    """The data as an object of the model. Raises ConfigError with every fault in document order."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        found: dict[tuple[int, int, str], Problem] = {}
+        for detail in error.errors(include_url=False):
+            problem = _translate(detail, model, source)
+            found.setdefault((problem.line, problem.column, problem.message), problem)
+        raise ConfigError(*(found[key] for key in sorted(found))) from None
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that ``word`` was probably meant to be; empty when none is near."""
+    matches = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
+    return matches[0] if matches else ""
+
+
+def _decode(raw: bytes, path: Path) -> str:
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
+        problem = Problem(path, line, column, "is not UTF-8 text here", "save the file as UTF-8")
+        raise ConfigError(problem) from None
+
+
+def _refuse_tabs(text: str, path: Path) -> None:
+    """YAML forbids tabs in indentation; the parser's own words for it help nobody."""
+    found = []
+    for number, line in enumerate(text.split("\n"), 1):
+        indent = line[: len(line) - len(line.lstrip(" \t"))]
+        if "\t" in indent and line.strip():
+            column = indent.index("\t") + 1
+            found.append(Problem(path, number, column, "a tab in the indentation", "indent with spaces"))
+    if found:
+        raise ConfigError(*found)
+
+
+def _syntax_problem(error: MarkedYAMLError, path: Path) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    message = " ".join(str(error.problem or error.context or "is not YAML").split())
+    line, column = (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
+    remedy = "a text that holds any of { } [ ] : # must stand in quotes"
+    return Problem(path, line, column, f"is not YAML: {message}", remedy)
+
+
+class _Reader:
+    """Turns YAML nodes into plain data, keeping places and refusing what a person cannot have meant."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.places: dict[tuple[str | int, ...], Place] = {}
+        self.problems: list[Problem] = []
+        self._count = 0
+        self._open: set[int] = set()
+        self._scalars = YAML(typ="safe", pure=True).constructor
+
+    def value(self, node: Node, path: tuple[str | int, ...]) -> Any:
+        """The node as plain data; the places of all that is in it go to ``places``."""
+        self._count += 1
+        mark = node.start_mark
+        if self._count > NODE_LIMIT or id(node) in self._open:
+            what = "an alias contains itself" if id(node) in self._open else "aliases make it too large"
+            raise ConfigError(Problem(self.path, mark.line + 1, mark.column + 1, what, "write the values out"))
+        self.places.setdefault(path, Place(mark.line + 1, mark.column + 1))
+        if isinstance(node, ScalarNode):
+            return self._scalar(node)
+        self._open.add(id(node))
+        try:
+            if isinstance(node, SequenceNode):
+                return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+            assert isinstance(node, MappingNode)  # noqa: S101 - YAML has no fourth kind of node
+            return self._mapping(node, path)
+        finally:
+            self._open.discard(id(node))
+
+    def _mapping(self, node: MappingNode, path: tuple[str | int, ...]) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        lines: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            line, column = key_node.start_mark.line + 1, key_node.start_mark.column + 1
+            if not isinstance(key_node, ScalarNode):
+                self.problems.append(Problem(self.path, line, column, "a key must be a single word"))
+                continue
+            key = str(key_node.value)
+            if key in data:
+                message = f"{key!r} is given twice; first in line {lines[key]}"
+                self.problems.append(Problem(self.path, line, column, message, "keep one of them"))
+                continue
+            lines[key] = line
+            data[key] = self.value(value_node, (*path, key))
+            start = value_node.start_mark
+            self.places[(*path, key)] = Place(start.line + 1, start.column + 1, key_line=line, key_column=column)
+        return data
+
+    def _scalar(self, node: ScalarNode) -> Any:
+        if node.tag == _STRING or str(node.tag) == _STRING:
+            return str(node.value)
+        try:
+            return self._scalars.construct_object(node)
+        except (YAMLError, ValueError) as error:
+            mark = node.start_mark
+            message = f"{str(node.value)!r} is not a value that is understood here: {error}".splitlines()[0]
+            self.problems.append(Problem(self.path, mark.line + 1, mark.column + 1, message, "put it in quotes"))
+            return None
+
+
+def _problem(source: Source, path: Sequence[str | int], message: str, remedy: str = "") -> Problem:
+    place = source.place(path)
+    return Problem(source.path, place.line, place.column, message, remedy)
+
+
+def _translate(detail: ErrorDetails, model: type[BaseModel], source: Source) -> Problem:
+    """One pydantic error in plain words, at the place it speaks of."""
+    location = detail["loc"]
+    kind = detail["type"]
+    name = ".".join(str(step) for step in location)
+    context = detail.get("ctx", {})
+    given = detail.get("input")
+    if kind == "extra_forbidden":
+        place = source.key_place(location)
+        key = str(location[-1])
+        known = _known_keys(model, location[:-1])
+        near = nearest(key, known)
+        remedy = f"did you mean {near!r}?" if near else f"known keys here: {', '.join(sorted(known))}"
+        return Problem(source.path, place.line, place.column, f"{key!r} is not a key that is known here", remedy)
+    if kind == "missing":
+        place = source.key_place(location[:-1])
+        return Problem(source.path, place.line, place.column, f"{name!r} is missing")
+    remedy = ""
+    if kind in ("enum", "literal_error"):
+        known = _choices(model, location, str(context.get("expected", "")))
+        message = f"{name}: {str(given)!r} is not one of {', '.join(known)}"
+        near = nearest(str(given), known)
+        remedy = f"did you mean {near!r}?" if near else ""
+        location = _without_key_mark(location)
+    elif kind == "string_type":
+        message = f"{name}: a text is wanted, not {_spoken(given)}"
+        remedy = "put the value in quotes" if isinstance(given, int | float) else ""
+    elif kind in ("model_type", "dict_type", "model_attributes_type"):
+        message = f"{name or 'the document'}: keys with values are wanted, not {_spoken(given)}"
+    elif kind in ("list_type", "tuple_type"):
+        message = f"{name}: a list is wanted, not {_spoken(given)}"
+        remedy = f"write [{given}]" if isinstance(given, str) else ""
+    elif kind == "string_pattern_mismatch":
+        message = f"{name}: {str(given)!r} does not have the right form"
+        remedy = _description(model, location)
+    elif kind == "value_error":
+        message = f"{name}: {context.get('error', detail['msg'])}"
+    else:
+        message = f"{name}: {detail['msg'][:1].lower()}{detail['msg'][1:]}"
+    place = source.place(location)
+    return Problem(source.path, place.line, place.column, message, remedy)
+
+
+def _spoken(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, dict):
+        return "keys with values"
+    return f"{value!r}"
+
+
+def _without_key_mark(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Pydantic marks an error in a mapping's key with a last step ``[key]``; the place is the key's own."""
+    return location[:-1] if location and location[-1] == "[key]" else location
+
+
+def _annotation(model: type[BaseModel], location: Sequence[str | int]) -> Any:
+    """The declared type at a place of the model, None when the place leads nowhere."""
+    current: Any = model
+    for step in location:
+        if step == "[key]":
+            return get_args(current)[0] if get_args(current) else None
+        current = next(_inner(current, step), None)
+    return current
+
+
+def _inner(annotation: Any, step: str | int) -> Iterator[Any]:
+    """The types that ``step`` may lead to from ``annotation``."""
+    origin = get_origin(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if step in annotation.model_fields:
+            yield annotation.model_fields[str(step)].annotation
+    elif origin in (list, tuple, set, frozenset):
+        yield get_args(annotation)[0]
+    elif origin in (dict, Mapping):
+        yield get_args(annotation)[1]
+    elif origin in (Union, UnionType):
+        for option in get_args(annotation):
+            yield from _inner(option, step)
+    elif hasattr(annotation, "__metadata__"):
+        yield from _inner(get_args(annotation)[0], step)
+
+
+def _known_keys(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
+    annotation = _annotation(model, location)
+    options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return [
+        field.alias or name
+        for option in options
+        if isinstance(option, type) and issubclass(option, BaseModel)
+        for name, field in option.model_fields.items()
+    ]
+
+
+def _choices(model: type[BaseModel], location: Sequence[str | int], expected: str) -> list[str]:
+    annotation = _annotation(model, location)
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return [str(member.value) for member in annotation]
+    if get_origin(annotation) is Literal:
+        return [str(option) for option in get_args(annotation)]
+    return [word.strip(" '") for word in expected.replace(" or ", ", ").split(",") if word.strip(" '")]
+
+
+def _description(model: type[BaseModel], location: Sequence[str | int]) -> str:
+    """What the model says about the value at a place: the nearest description on the way."""
+    said = ""
+    for length in range(1, len(location) + 1):
+        owner = _annotation(model, location[: length - 1])
+        step = location[length - 1]
+        if isinstance(owner, type) and issubclass(owner, BaseModel) and step in owner.model_fields:
+            said = owner.model_fields[str(step)].description or said
+    return said

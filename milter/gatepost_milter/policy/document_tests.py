@@ -1,0 +1,123 @@
+"""Owns the tests that a policy document carries: small messages, and the verdict that each must get.
+
+A test states what inspection would find instead of holding a message, so that all tests of a policy run in a few
+milliseconds, each time the policy is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from gatepost_config.errors import Problem
+from gatepost_config.policy_document import PLACEHOLDER, DocumentTest, PolicyDocument, SampleAttachment
+from gatepost_config.settings import Settings
+from gatepost_config.words import Action
+from gatepost_milter.inspection.model import Attachment, Defect, FileClass, Inspection
+from gatepost_milter.policy.verdict import Verdict
+from gatepost_milter.spool import Spool
+from gatepost_milter.transaction import Client, Path, Transaction
+
+Judge = Callable[[Transaction, Inspection], Verdict]
+
+# A fixed day long before any exemption ends, so that a test gives the same answer every day.
+_DAY = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How one test went. ``message`` says what differs, empty when it passed. ``index`` is its place."""
+
+    index: int
+    name: str
+    message: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the verdict was the one expected."""
+        return not self.message
+
+
+def run(
+    document: PolicyDocument, settings: Settings, judge: Judge, mailboxes: Mapping[str, tuple[str, ...]]
+) -> tuple[Result, ...]:
+    """The result of every test in the document, in its order. ``mailboxes`` are those of the policy's roles."""
+    return tuple(
+        Result(index=index, name=test.name, message=_differs(test, _filler(settings, mailboxes), judge))
+        for index, test in enumerate(document.tests)
+    )
+
+
+def problem(document: PolicyDocument, result: Result) -> Problem:
+    """A failed test as a problem of the document, at the test's place."""
+    place = document.source.place(("tests", result.index))
+    message = f"the policy's own test {result.name!r} fails: {result.message}"
+    return Problem(document.source.path, place.line, place.column, message, "mend the rule, or the test")
+
+
+def _filler(settings: Settings, mailboxes: Mapping[str, tuple[str, ...]]) -> Callable[[str], str]:
+    words = {f"mailbox.{role}": addresses[0] for role, addresses in mailboxes.items()}
+    words["domain"] = settings.school.domains[0]
+    return lambda text: PLACEHOLDER.sub(lambda match: words.get(match[1], match[0]), text)
+
+
+def _differs(test: DocumentTest, fill: Callable[[str], str], judge: Judge) -> str:
+    """What is not as the test expects; empty when all is."""
+    try:
+        inspection = _inspection(test)
+    except ValueError as error:
+        return str(error)
+    verdict = judge(_transaction(test, fill), inspection)
+    expected = {fill(address): action for address, action in test.expect.items()}
+    for outcome in verdict.outcomes:
+        wanted = expected.get(outcome.recipient, expected.get("*", Action.PASS))
+        if outcome.action is not wanted:
+            fired = ", ".join(finding.rule for finding in verdict.findings) or "no rule"
+            return f"{outcome.recipient} should get {wanted}, gets {outcome.action} ({fired} fired)"
+    rules = {finding.rule for finding in verdict.findings}
+    if test.rules is not None and rules != set(test.rules):
+        should, did = ", ".join(sorted(test.rules)) or "no rule", ", ".join(sorted(rules)) or "no rule"
+        return f"{should} should fire, but {did} did"
+    return ""
+
+
+def _transaction(test: DocumentTest, fill: Callable[[str], str]) -> Transaction:
+    message = test.message
+    sender, recipients = fill(message.sender), [fill(each) for each in message.recipients]
+    return Transaction(
+        key="policy-test",
+        client=Client(address="192.0.2.1", name="client.example", login=fill(message.login)),
+        sender=Path(address=sender, wire=f"<{sender}>"),
+        recipients=tuple(Path(address=each, wire=f"<{each}>") for each in recipients),
+        content=Spool.of(b""),
+        received_at=_DAY,
+    )
+
+
+def _inspection(test: DocumentTest) -> Inspection:
+    message = test.message
+    return Inspection(
+        size=message.size,
+        subject=message.subject,
+        automatic=message.automatic,
+        attachments=tuple(_attachment(number, each) for number, each in enumerate(message.attachments, 2)),
+        defects=tuple(Defect(code=code) for code in message.defects),
+    )
+
+
+def _attachment(number: int, sample: SampleAttachment) -> Attachment:
+    name = sample.name.rpartition("›")[2].strip()
+    return Attachment(
+        path=f"part {number} › {sample.name}",
+        part=str(number),
+        name=name,
+        names=(name,),
+        claimed="application/octet-stream",
+        detected=sample.detected,
+        size=sample.size,
+        classes=frozenset(FileClass(each) for each in sample.classes),
+        depth=sample.name.count("›"),
+        tier=sample.tier,
+        reason="as the test says",
+    )

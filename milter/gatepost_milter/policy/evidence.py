@@ -1,0 +1,71 @@
+"""Owns evidence: what a condition found, in the words of the explanation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from google.protobuf.message import Message
+
+from gatepost_config.words import Evidence
+from gatepost_milter.policy.texts import harmless
+
+EVIDENCE_LIMIT = 50
+"""Pieces of evidence that a finding keeps; the rest are counted."""
+
+
+def evidence_of(items: Iterable[Any]) -> tuple[Evidence, ...]:
+    """The things that a condition gave, as evidence; each kind, name and place once."""
+    found: dict[tuple[str, str, str], Evidence] = {}
+    for item in items:
+        piece = _piece(item)
+        found.setdefault((piece.kind, piece.name, piece.where), piece)
+    return tuple(found.values())
+
+
+def merged(groups: Iterable[Sequence[Evidence]]) -> tuple[Evidence, ...]:
+    """The evidence of several recipients as one, each kind, name and place once, bounded."""
+    found: dict[tuple[str, str, str], Evidence] = {}
+    for group in groups:
+        for piece in group:
+            found.setdefault((piece.kind, piece.name, piece.where), piece)
+    pieces = tuple(found.values())
+    rest = len(pieces) - EVIDENCE_LIMIT
+    if rest <= 0:
+        return pieces
+    more = Evidence(kind="more", name=f"{rest} more", where="", details={"count": rest})
+    return (*pieces[:EVIDENCE_LIMIT], more)
+
+
+def _piece(item: Any) -> Evidence:
+    """One thing as evidence. Texts and blind recipients are private: a rule may have taken them from content."""
+    if isinstance(item, Message):
+        kind = item.DESCRIPTOR.name
+        if kind in _PIECES:
+            return _PIECES[kind](item)
+    return Evidence(kind="text", name=harmless(str(item)), where="", private=True)
+
+
+def _attachment(item: Any) -> Evidence:
+    details: dict[str, str | int | bool] = {"size": item.size, "classes": " ".join(item.classes)}
+    details |= {key: getattr(item, key) for key in ("claimed", "detected", "reason") if getattr(item, key)}
+    where = harmless(item.path, length=400)
+    return Evidence(kind="attachment", name=harmless(item.name), where=where, details=details)
+
+
+def _defect(item: Any) -> Evidence:
+    details: dict[str, str | int | bool] = {"count": item.count}
+    if item.detail:
+        details["reason"] = item.detail
+    return Evidence(kind="defect", name=item.code, where=item.where, details=details)
+
+
+def _visible(item: Any) -> Evidence:
+    return Evidence(kind="address", name=harmless(item.address), where=item.field)
+
+
+def _recipient(item: Any) -> Evidence:
+    return Evidence(kind="recipient", name=harmless(item.address), where="envelope", private=True)
+
+
+_PIECES = {"Attachment": _attachment, "Defect": _defect, "Visible": _visible, "Recipient": _recipient}

@@ -1,0 +1,361 @@
+"""Owns the facts: the typed, documented catalogue of what a rule may look at, and how each is obtained.
+
+The catalogue is the one source for the condition language's types, for the values, and for the documentation.
+Facts are frozen into protocol-buffer messages, because the condition language checks names and types of those
+when a policy is loaded. Facts hold what hostile mail says: texts are made valid, and cut at ``TEXT_LIMIT``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from cel_expr_python import cel
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import Message
+
+from gatepost_config.addresses import domain_of
+from gatepost_config.policy_document import Limit
+from gatepost_milter.inspection.defects import severity
+from gatepost_milter.inspection.model import Attachment, Defect, FileClass, Inspection, VisibleRecipient
+from gatepost_milter.policy.verdict import Sender
+from gatepost_milter.transaction import Transaction
+
+PACKAGE = "gatepost"
+TEXT_LIMIT = 4096
+"""Characters of one text fact; names and subjects that are longer are cut."""
+
+_INT64 = 2**63 - 1
+
+
+class Type(Enum):
+    """The types of a fact's fields, with the condition language's name for each."""
+
+    BOOL = "bool"
+    INT = "int"
+    STRING = "string"
+    STRINGS = "list(string)"
+
+
+class Scope(Enum):
+    """How often a fact changes within one message."""
+
+    MESSAGE = 0
+    DIRECTION = 1
+    RECIPIENT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a kind. ``get`` reads the value from the object that the kind describes."""
+
+    name: str
+    type: Type
+    meaning: str
+    get: Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A type of thing, with its fields."""
+
+    name: str
+    meaning: str
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A name that a condition may use. ``type`` is a kind's name, ``list(Kind)`` or ``string``."""
+
+    name: str
+    type: str
+    meaning: str
+    scope: Scope = Scope.MESSAGE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """An envelope recipient as rules see it."""
+
+    address: str
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a message's facts are read from."""
+
+    transaction: Transaction
+    inspection: Inspection
+    sender: Sender
+
+
+_CLASS_MEANINGS = {
+    FileClass.EXECUTABLE: "A program, by content or by name.",
+    FileClass.SCRIPT: "A script that some system runs when it is opened.",
+    FileClass.MACRO: "A document with macros.",
+    FileClass.SHORTCUT: "A shortcut that starts something when it is opened.",
+    FileClass.INSTALLER: "An installer package.",
+    FileClass.DISK_IMAGE: "A disk image.",
+    FileClass.ARCHIVE: "A container of files.",
+    FileClass.ENCRYPTED: "Encrypted: the content cannot be seen.",
+    FileClass.OPAQUE: "Could not be opened to the bottom: damaged, unknown, or a limit was reached.",
+    FileClass.PLAIN: "Harmless by content: plain text.",
+}
+
+
+def _has_class(wanted: FileClass) -> Callable[[Attachment], bool]:
+    return lambda attachment: wanted in attachment.classes
+
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            "Attachment",
+            "A file that some mail program could hand to its user, or a file inside such a file.",
+            (
+                Field("name", Type.STRING, "The name to show.", lambda a: a.name),
+                Field("names", Type.STRINGS, "Every name that some mail program could use.", lambda a: a.names),
+                Field("path", Type.STRING, "The way to it: part 2 › a.zip › setup.exe.", lambda a: a.path),
+                Field("part", Type.STRING, "Number of the MIME part: 2.1.", lambda a: a.part),
+                Field("claimed", Type.STRING, "Media type that the message states.", lambda a: a.claimed),
+                Field("detected", Type.STRING, "Media type that the content shows.", lambda a: a.detected),
+                Field("size", Type.INT, "Decoded bytes; -1 if unknown.", lambda a: a.size),
+                Field("depth", Type.INT, "0 for a MIME part; one more in each container.", lambda a: a.depth),
+                Field("tier", Type.STRING, "Strictest tier of its names: T1 to T5, or empty.", lambda a: a.tier),
+                Field("reason", Type.STRING, "What put it in its classes, in words.", lambda a: a.reason),
+                Field("classes", Type.STRINGS, "All its classes.", lambda a: sorted(c.value for c in a.classes)),
+                *(
+                    Field(each.value.replace("-", "_"), Type.BOOL, _CLASS_MEANINGS[each], _has_class(each))
+                    for each in FileClass
+                ),
+            ),
+        ),
+        Kind(
+            "Sender",
+            "Who sent the message: proved by a login or a trusted relay, never by the From field.",
+            (
+                Field("known", Type.BOOL, "Whether a login or relay proved a mailbox.", lambda s: s.known),
+                Field("mailbox", Type.STRING, "The mailbox; empty if nobody is known.", lambda s: s.mailbox),
+                Field("domain", Type.STRING, "The mailbox's domain.", lambda s: domain_of(s.mailbox)),
+                Field("via", Type.STRING, "login, relay, or empty for mail from outside.", lambda s: s.via),
+            ),
+        ),
+        Kind(
+            "Recipient",
+            "One envelope recipient.",
+            (
+                Field("address", Type.STRING, "The address, domain in lower case.", lambda r: r.address),
+                Field("domain", Type.STRING, "The address's domain.", lambda r: domain_of(r.address)),
+                Field("roles", Type.STRINGS, "The policy's roles whose mailbox this is.", lambda r: r.roles),
+            ),
+        ),
+        Kind(
+            "Message",
+            "The message as a whole.",
+            (
+                Field("size", Type.INT, "Bytes of the whole message.", lambda s: s.inspection.size),
+                Field("subject", Type.STRING, "The subject, decoded.", lambda s: s.inspection.subject),
+                Field("message_id", Type.STRING, "The Message-ID.", lambda s: s.inspection.message_id),
+                Field("automatic", Type.BOOL, "Sent by a machine (RFC 3834).", lambda s: s.inspection.automatic),
+                Field("parts", Type.INT, "How many MIME parts it has.", lambda s: len(s.inspection.parts)),
+                Field(
+                    "recipients",
+                    Type.INT,
+                    "How many envelope recipients.",
+                    lambda s: len(s.transaction.recipients),
+                ),
+                Field(
+                    "envelope_sender",
+                    Type.STRING,
+                    "The envelope sender as given, believed or not; empty for bounces.",
+                    lambda s: s.transaction.sender.address,
+                ),
+                Field(
+                    "from_addresses",
+                    Type.STRINGS,
+                    "Addresses in From: a claim, never proof.",
+                    lambda s: [each.address for each in s.inspection.from_],
+                ),
+                Field(
+                    "reply_to",
+                    Type.STRINGS,
+                    "Addresses in Reply-To.",
+                    lambda s: [each.address for each in s.inspection.reply_to],
+                ),
+            ),
+        ),
+        Kind(
+            "Visible",
+            "An address that every recipient can read in To, Cc, Resent-To or Resent-Cc.",
+            (
+                Field("address", Type.STRING, "The address.", lambda v: v.address),
+                Field("domain", Type.STRING, "The address's domain.", lambda v: domain_of(v.address)),
+                Field("field", Type.STRING, "The header field it stands in.", lambda v: v.field),
+                Field("display", Type.STRING, "The name shown with it.", lambda v: v.display),
+            ),
+        ),
+        Kind(
+            "Defect",
+            "A way in which the message bends the standards; each code once, with the first place it was seen.",
+            (
+                Field("code", Type.STRING, "A fixed word with hyphens.", lambda d: d[0].code),
+                Field(
+                    "severity",
+                    Type.STRING,
+                    "sloppy, ambiguous (mail programs differ) or uninspectable (nobody has seen it all).",
+                    lambda d: severity(d[0].code).value,
+                ),
+                Field("where", Type.STRING, "The first part it was seen in.", lambda d: d[0].where),
+                Field("detail", Type.STRING, "A few plain words.", lambda d: d[0].detail),
+                Field("count", Type.INT, "How many times it was seen.", lambda d: d[1]),
+            ),
+        ),
+        Kind(
+            "Client",
+            "The SMTP client that handed the message in.",
+            (
+                Field("address", Type.STRING, "IP address.", lambda c: c.address),
+                Field("name", Type.STRING, "Verified host name, or unknown.", lambda c: c.name),
+                Field("helo", Type.STRING, "The name in HELO or EHLO: a claim.", lambda c: c.helo),
+                Field("tls", Type.BOOL, "Whether the connection was encrypted.", lambda c: bool(c.tls_version)),
+                Field("tls_version", Type.STRING, "TLS version, or empty.", lambda c: c.tls_version),
+                Field("tls_name", Type.STRING, "Name in a verified certificate, or empty.", lambda c: c.tls_name),
+                Field("login", Type.STRING, "SASL login, or empty.", lambda c: c.login),
+            ),
+        ),
+    )
+}
+
+FACTS: Mapping[str, Fact] = {
+    fact.name: fact
+    for fact in (
+        Fact("attachments", "list(Attachment)", "Every file in the message, containers opened."),
+        Fact("defects", "list(Defect)", "The ways in which the message bends the standards."),
+        Fact("visible", "list(Visible)", "The addresses that every recipient can read."),
+        Fact("message", "Message", "The message as a whole."),
+        Fact("sender", "Sender", "Who sent the message."),
+        Fact("client", "Client", "The SMTP client."),
+        Fact("direction", "string", "inbound, outbound or internal, for this recipient.", Scope.DIRECTION),
+        Fact("recipient", "Recipient", "This recipient.", Scope.RECIPIENT),
+        Fact("limit", "Limit", "The policy's limits, by name."),
+        Fact("lists", "Lists", "The policy's lists of texts, by name."),
+    )
+}
+
+
+class Catalogue:
+    """The facts of one policy: its types for the condition language, and the way from a message to values.
+
+    ``limits`` and ``lists`` are the policy's own and get fields of their own, so that a misspelt name is
+    found when the policy is loaded.
+    """
+
+    def __init__(self, *, limits: Mapping[str, Limit], lists: Mapping[str, Sequence[str]]) -> None:
+        fields = {name: [(each.name, each.type) for each in kind.fields] for name, kind in KINDS.items()}
+        fields["Limit"] = [
+            (name, Type.INT if isinstance(value, int) else Type.STRING) for name, value in limits.items()
+        ]
+        fields["Lists"] = [(name, Type.STRINGS) for name in lists]
+        self.fields: Mapping[str, Sequence[str]] = {
+            kind: [name for name, _ in members] for kind, members in fields.items()
+        }
+        self.pool = _pool(fields)
+        self._classes = {
+            name: message_factory.GetMessageClass(self.pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))
+            for name in fields
+        }
+        self._constants = {
+            "limit": self._classes["Limit"](**limits),
+            "lists": self._classes["Lists"](**lists),
+        }
+
+    def variables(self) -> dict[str, cel.Type]:
+        """The condition language's type of every fact."""
+        return {fact.name: _cel_type(fact.type) for fact in FACTS.values()}
+
+    def values(self, names: Iterable[str], subject: Subject) -> dict[str, Any]:
+        """The values of the named facts that do not change within the message."""
+        return {name: self._value(name, subject) for name in names if FACTS[name].scope is Scope.MESSAGE}
+
+    def recipient(self, recipient: Recipient) -> Message:
+        """The value of the fact ``recipient``."""
+        return self._message("Recipient", recipient)
+
+    def _value(self, name: str, subject: Subject) -> Any:
+        if name in self._constants:
+            return self._constants[name]
+        if name == "attachments":
+            return [self._message("Attachment", each) for each in subject.inspection.attachments]
+        if name == "defects":
+            return [self._message("Defect", each) for each in counted(subject.inspection.defects)]
+        if name == "visible":
+            return [self._message("Visible", each) for each in subject.inspection.recipients]
+        if name == "sender":
+            return self._message("Sender", subject.sender)
+        if name == "client":
+            return self._message("Client", subject.transaction.client)
+        if name == "message":
+            return self._message("Message", subject)
+        raise KeyError(name)
+
+    def _message(self, kind: str, thing: Attachment | VisibleRecipient | Sender | Any) -> Message:
+        values = {field.name: _plain(field, field.get(thing)) for field in KINDS[kind].fields}
+        return self._classes[kind](**values)
+
+
+def counted(defects: Sequence[Defect]) -> list[tuple[Defect, int]]:
+    """Each code once, with its first defect and how often it was seen: a hostile message has no long list."""
+    first: dict[str, Defect] = {}
+    count: dict[str, int] = {}
+    for defect in defects:
+        first.setdefault(defect.code, defect)
+        count[defect.code] = count.get(defect.code, 0) + 1
+    return [(first[code], count[code]) for code in first]
+
+
+def text(value: str) -> str:
+    """A text that the condition language takes: no lone surrogates (RFC 6532 leaves raw 8-bit), not too long."""
+    return value[:TEXT_LIMIT].encode("utf-8", "replace").decode("utf-8")
+
+
+def _plain(field: Field, value: Any) -> Any:
+    if field.type is Type.STRING:
+        return text(value)
+    if field.type is Type.STRINGS:
+        return [text(item) for item in value]
+    if field.type is Type.INT:
+        return max(-_INT64, min(_INT64, value))
+    return value
+
+
+def _pool(fields: Mapping[str, Sequence[tuple[str, Type]]]) -> descriptor_pool.DescriptorPool:
+    """A pool of our own, so that two policies with different limits can live in one process."""
+    kinds = descriptor_pb2.FieldDescriptorProto
+    types = {
+        Type.BOOL: (kinds.TYPE_BOOL, kinds.LABEL_OPTIONAL),
+        Type.INT: (kinds.TYPE_INT64, kinds.LABEL_OPTIONAL),
+        Type.STRING: (kinds.TYPE_STRING, kinds.LABEL_OPTIONAL),
+        Type.STRINGS: (kinds.TYPE_STRING, kinds.LABEL_REPEATED),
+    }
+    file = descriptor_pb2.FileDescriptorProto(name="gatepost/facts.proto", package=PACKAGE, syntax="proto3")
+    for kind, members in fields.items():
+        message = file.message_type.add(name=kind)
+        for number, (name, member_type) in enumerate(members, 1):
+            wire_type, label = types[member_type]
+            message.field.add(name=name, number=number, type=wire_type, label=label, json_name=name)
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return pool
+
+
+def _cel_type(name: str) -> cel.Type:
+    if name == "string":
+        return cel.Type.STRING
+    if name.startswith("list("):
+        return cel.Type.List(_cel_type(name[5:-1]))
+    return cel.Type(f"{PACKAGE}.{name}")

@@ -1,0 +1,246 @@
+"""Owns rules: the conditions of a policy document, compiled and type-checked, ready to run over facts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cel_expr_python import cel
+from cel_expr_python.ext import ext_strings
+
+from gatepost_config.documents import nearest
+from gatepost_config.errors import ConfigError, Problem
+from gatepost_config.policy_document import PolicyDocument, Rule
+from gatepost_config.words import Mode
+from gatepost_milter.policy.facts import FACTS, PACKAGE, Catalogue, Scope
+
+CHUNK = 256
+"""Items of a list that one evaluation looks at.
+
+The runtime stops after 10,000 steps, and the cost of collecting n items grows with n squared; a message may
+hold thousands of files. A plain filter is therefore run over pieces, which gives the same answer.
+"""
+
+LONGEST = 2000
+"""Characters of one condition."""
+
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ERROR = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
+_UNDEFINED = re.compile(r"undefined field '(\w+)' not found in struct '" + PACKAGE + r"\.(\w+)'")
+_UNDECLARED = re.compile(r"undeclared reference to '([\w.]+)'")
+_FUNCTIONS = (
+    "all", "contains", "endsWith", "exists", "exists_one", "filter", "has", "lowerAscii", "map", "matches",
+    "size", "split", "startsWith", "string", "substring", "trim", "upperAscii",
+)  # fmt: skip
+
+
+class PolicyError(Exception):
+    """A condition could not be evaluated on this message: the gate answers with a temp-fail, never a pass."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """A compiled expression. ``needs`` are the facts that it may read (never fewer than it does).
+
+    ``chunked`` is the one list fact that the expression is a plain filter of; empty for any other shape.
+    """
+
+    source: str
+    where: str
+    expression: cel.Expression
+    needs: frozenset[str]
+    scope: Scope
+    chunked: str
+
+    def long(self, values: Mapping[str, Any]) -> bool:
+        """Whether the list that the expression filters must be looked at in pieces."""
+        return bool(self.chunked) and len(values[self.chunked]) > CHUNK
+
+    def run(self, environment: cel.Env, values: Mapping[str, Any]) -> list[Any] | bool:
+        """What the expression gives for these facts. Raises PolicyError."""
+        if not self.long(values):
+            return self.evaluate(environment.Activation(values))
+        items = values[self.chunked]
+        found: list[Any] = []
+        for start in range(0, len(items), CHUNK):
+            piece = {**values, self.chunked: items[start : start + CHUNK]}
+            found += self._list(self.evaluate(environment.Activation(piece)))
+        return found
+
+    def evaluate(self, activation: cel.Activation) -> list[Any] | bool:
+        """What the expression gives on a ready activation. Raises PolicyError."""
+        try:
+            value = self.expression.eval(activation)
+        except RuntimeError as error:
+            raise PolicyError(f"{self.where}: {error}") from None
+        if value.type() in (cel.Type.ERROR, cel.Type.UNKNOWN):
+            raise PolicyError(f"{self.where}: {value.plain_value()}")
+        plain = value.plain_value()
+        if not isinstance(plain, list | bool):
+            raise PolicyError(f"{self.where}: gave neither a list nor true or false")
+        return plain
+
+    def _list(self, plain: list[Any] | bool) -> list[Any]:
+        if isinstance(plain, bool):
+            raise PolicyError(f"{self.where}: gave true or false where a list was promised")
+        return plain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledRule:
+    """A rule with its conditions. ``source`` is ``file:line`` of the rule."""
+
+    rule: Rule
+    find: tuple[Condition, ...]
+    when: Condition | None
+    source: str
+
+    @property
+    def scope(self) -> Scope:
+        """How often what the rule finds changes within one message; its guard may change more often."""
+        return max((each.scope for each in self.find), key=lambda scope: scope.value)
+
+    @property
+    def conditions(self) -> Iterator[Condition]:
+        """All conditions of the rule."""
+        yield from self.find
+        if self.when is not None:
+            yield self.when
+
+
+def environment(catalogue: Catalogue) -> cel.Env:
+    """The condition language with our facts and the strings extension."""
+    return cel.NewEnv(
+        descriptor_pool=catalogue.pool,
+        container=PACKAGE,
+        variables=catalogue.variables(),
+        extensions=[ext_strings.ExtStrings()],
+    )
+
+
+def compile_rules(document: PolicyDocument, catalogue: Catalogue, env: cel.Env) -> tuple[CompiledRule, ...]:
+    """Every rule compiled, in policy order, those that are off too. Raises ConfigError with all problems."""
+    problems: list[Problem] = []
+    compiled = []
+    compiler = _Compiler(document, catalogue, env, problems.append)
+    for index, rule in enumerate(document.rules):
+        path: tuple[str | int, ...] = ("rules", index)
+        find = []
+        for number, source in enumerate(rule.find):
+            place = (*path, "find", number) if len(rule.find) > 1 else (*path, "find")
+            condition = compiler.compile(source, place, rule=rule, listing=True)
+            if condition is not None:
+                find.append(condition)
+        when = compiler.compile(rule.when, (*path, "when"), rule=rule, listing=False) if rule.when else None
+        line = document.source.place(path).line
+        compiled.append(
+            CompiledRule(rule=rule, find=tuple(find), when=when, source=f"{document.source.path}:{line}")
+        )
+    if problems:
+        raise ConfigError(*problems)
+    return tuple(compiled)
+
+
+def active(rules: Sequence[CompiledRule]) -> tuple[CompiledRule, ...]:
+    """The rules that are not off."""
+    return tuple(each for each in rules if each.rule.mode is not Mode.OFF)
+
+
+class _Compiler:
+    """Compiles conditions of one document; what is wrong goes to ``report``."""
+
+    def __init__(
+        self, document: PolicyDocument, catalogue: Catalogue, env: cel.Env, report: Callable[[Problem], None]
+    ) -> None:
+        self._document = document
+        self._catalogue = catalogue
+        self._env = env
+        self._report = report
+
+    def compile(self, source: str, path: Sequence[str | int], *, rule: Rule, listing: bool) -> Condition | None:
+        key = str(path[2])
+        if len(source) > LONGEST:
+            self._tell(path, 1, 1, f"{key} is longer than {LONGEST} characters", "split the rule")
+            return None
+        try:
+            expression = self._env.compile(source)
+        except RuntimeError as error:
+            self._explain(str(error), path, key)
+            return None
+        given = expression.return_type().name()
+        if given != "BOOL" and not (listing and given.startswith("LIST<") and given != "LIST<DYN>"):
+            wanted = "a list of one kind of thing, or true or false" if listing else "true or false"
+            self._tell(path, 1, 1, f"{key} must give {wanted}; it gives {given.lower()}")
+            return None
+        words = frozenset(_WORD.findall(source))
+        needs = words & FACTS.keys()
+        return Condition(
+            source=source,
+            where=f"rule {rule.id}, {key}",
+            expression=expression,
+            needs=needs,
+            scope=max((FACTS[name].scope for name in needs), key=lambda each: each.value, default=Scope.MESSAGE),
+            chunked=_filtered_list(source),
+        )
+
+    def _explain(self, error: str, path: Sequence[str | int], key: str) -> None:
+        found = _ERROR.findall(error)
+        for line, column, message in found:
+            remedy = self._remedy(message)
+            plain = message.removesuffix(" [INVALID_ARGUMENT]")
+            plain = plain.replace(f"'{PACKAGE}.", "'").replace(f" (in container '{PACKAGE}')", "")
+            self._tell(path, int(line), int(column), f"{key}: {plain}", remedy)
+        if not found:
+            self._tell(path, 1, 1, f"{key}: {error}")
+
+    def _tell(self, path: Sequence[str | int], line: int, column: int, message: str, remedy: str = "") -> None:
+        source = self._document.source
+        place = source.place_inside(path, line, column)
+        self._report(Problem(source.path, place.line, place.column, message, remedy))
+
+    def _remedy(self, message: str) -> str:
+        if match := _UNDEFINED.search(message):
+            known: Sequence[str] = self._catalogue.fields.get(match[2], ())
+            word = match[1]
+        elif match := _UNDECLARED.search(message):
+            known, word = (*FACTS, *_FUNCTIONS), match[1]
+        else:
+            return ""
+        near = nearest(word, known)
+        return f"did you mean {near!r}?" if near else f"known here: {', '.join(sorted(known))}"
+
+
+def _filtered_list(source: str) -> str:
+    """The list fact F if the whole expression is ``F.filter(name, condition)`` and names F nowhere else."""
+    match = re.match(r"\s*(\w+)\s*\.\s*filter\s*\(", source)
+    if match is None or match[1] not in FACTS or not FACTS[match[1]].type.startswith("list("):
+        return ""
+    name = match[1]
+    if _WORD.findall(source).count(name) != 1 or not _closes_at_end(source, match.end()):
+        return ""
+    return name
+
+
+def _closes_at_end(source: str, start: int) -> bool:
+    """Whether the parenthesis opened just before ``start`` closes as the last thing in the expression.
+
+    Texts are skipped; an expression with escapes or raw and triple quotes is left unjudged (False).
+    """
+    if "\\" in source or "'''" in source or '"""' in source or "//" in source:
+        return False
+    depth, quote = 1, ""
+    for index in range(start, len(source)):
+        letter = source[index]
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"":
+            quote = letter
+        elif letter in "([{":
+            depth += 1
+        elif letter in ")]}":
+            depth -= 1
+            if depth == 0:
+                return not source[index + 1 :].strip()
+    return False
