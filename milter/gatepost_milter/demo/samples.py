@@ -19,7 +19,8 @@ TEACHER = f"t.teacher@{DOMAIN}"
 OFFICE = f"office@{DOMAIN}"
 HEAD = f"head@{DOMAIN}"
 IT_SUPPORT = f"it.support@{DOMAIN}"
-LOGINS = (TEACHER, OFFICE, HEAD, IT_SUPPORT)
+TECHNICIAN = f"technician@{DOMAIN}"
+LOGINS = (TEACHER, OFFICE, HEAD, IT_SUPPORT, TECHNICIAN)
 PARENT = "pat.parent@family.example"
 SUPPLIER = "sales@supplier.example"
 STRANGER = "invoices@stranger.example"
@@ -27,15 +28,29 @@ STRANGER = "invoices@stranger.example"
 LIMIT = 10 * 1024 * 1024
 """Decoded bytes of an attachment that the policies still allow: 10 MiB."""
 
+EXEMPTION = f"""
+exemptions:
+  - who: {TECHNICIAN}
+    rule: executable-attachment
+    until: 2999-12-31
+    approved_by: the demo
+    reason: One recipient may have what another may not.
+"""
+"""What the demo adds to the default policy, so that one mail can show two fates."""
+
 _DATE = "Mon, 02 Nov 2026 08:30:00 +0000"
 
 
 class Fate(StrEnum):
-    """What a recipient should see of a sample: it arrives, it waits in the quarantine, or nobody gets it."""
+    """What becomes of a sample for a recipient: it arrives, it is held, or its sender is told that it is refused.
+
+    ``lost`` is none of these, and never right.
+    """
 
     DELIVERED = "delivered"
     HELD = "held"
     REFUSED = "refused"
+    LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +147,7 @@ def _mail(
 
 def samples() -> tuple[Sample, ...]:
     """Every sample, in the order in which the demo sends them."""
-    return (*_letters(), *_programs(), *_sizes())
+    return (*_letters(), *_programs(), *_mixed(), *_sizes())
 
 
 def _letters() -> tuple[Sample, ...]:
@@ -158,7 +173,6 @@ def _letters() -> tuple[Sample, ...]:
 
 
 def _programs() -> tuple[Sample, ...]:
-    told = (IT_SUPPORT,)
     return (
         _mail(
             "program",
@@ -168,7 +182,7 @@ def _programs() -> tuple[Sample, ...]:
             subject="Your trial version",
             text="Please start the attached file.\n",
             attachments={"setup.exe": program()},
-            notices=told,
+            notices=(TEACHER, IT_SUPPORT),
         ),
         _mail(
             "renamed",
@@ -178,7 +192,7 @@ def _programs() -> tuple[Sample, ...]:
             subject="Photo of the accident",
             text="See the photo.\n",
             attachments={"photo.jpg": program()},
-            notices=told,
+            notices=(HEAD, IT_SUPPORT),
         ),
         _mail(
             "zipped",
@@ -194,11 +208,36 @@ def _programs() -> tuple[Sample, ...]:
             "nested",
             "a program in a zip in a zip",
             sender=STRANGER,
-            fates={OFFICE: Fate.HELD, IT_SUPPORT: Fate.HELD},
+            fates={OFFICE: Fate.HELD, HEAD: Fate.HELD},
             subject="Invoice 4711",
             text="The invoice is attached.\n",
             attachments={"invoice.zip": zipped({"invoice.pdf.zip": zipped({"invoice.pdf.scr": program()})})},
-            notices=told,
+            notices=(OFFICE, HEAD, IT_SUPPORT),
+        ),
+    )
+
+
+def _mixed() -> tuple[Sample, ...]:
+    return (
+        _mail(
+            "mixed",
+            "a program for two, of whom one may have it",
+            sender=SUPPLIER,
+            fates={TEACHER: Fate.HELD, TECHNICIAN: Fate.DELIVERED},
+            subject="The new driver",
+            text="The driver for the projector.\n",
+            attachments={"driver.exe": program()},
+            notices=(TEACHER, IT_SUPPORT),
+        ),
+        _mail(
+            "between-colleagues",
+            "a renamed program, sent on to a colleague",
+            sender=OFFICE,
+            fates={HEAD: Fate.HELD},
+            subject="Is this safe",
+            text="Somebody sent me this.\n",
+            attachments={"letter.pdf": program()},
+            notices=(OFFICE, HEAD, IT_SUPPORT),
         ),
     )
 
