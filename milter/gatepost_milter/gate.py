@@ -1,0 +1,433 @@
+"""Owns the way of one message through the gate: inspect, judge, hold, reply, in this order.
+
+It knows nothing of the milter protocol and nothing of SQL. It is the only place where a Verdict becomes a
+HeldMessage and Notices. Nothing is answered before the store has committed; a message of which nothing is held
+and nothing is owed never touches the store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from time import perf_counter
+from typing import Any, Protocol
+
+from gatepost_config.words import Action, Direction, Explanation, Finding, Outcome
+from gatepost_milter import replies
+from gatepost_milter.inspection.model import Attachment, Inspection
+from gatepost_milter.policy.verdict import Verdict
+from gatepost_milter.replies import Answer
+from gatepost_milter.spool import Spool
+from gatepost_milter.transaction import Path, Transaction, header_block
+from gatepost_quarantine.audit import Event, Verb
+from gatepost_quarantine.held import (
+    Chunks,
+    Envelope,
+    HeldMessage,
+    HeldRecipient,
+    HoldOutcome,
+    Notice,
+    NoticeKind,
+)
+from gatepost_quarantine.store import StoreError
+
+ACTOR = "gatepost-milter"
+UNDISCLOSED = "undisclosed recipients"
+SEALED_SAY = "This message is sealed. Only the roles that the policy names may open it."
+_TELL_WORDS = frozenset({"sender", "recipients"})
+
+
+class Step(StrEnum):
+    """The steps that every message takes, in order (``collect`` belongs to the session)."""
+
+    COLLECT = "collect"
+    INSPECT = "inspect"
+    JUDGE = "judge"
+    HOLD = "hold"
+    REPLY = "reply"
+
+
+class Inspect(Protocol):
+    """The inspection room, as the gate needs it; ``deadline`` is in seconds from now."""
+
+    def __call__(self, content: Spool, *, deadline: float) -> Inspection: ...
+
+
+class Judge(Protocol):
+    """The policy room, as the gate needs it."""
+
+    def judge(self, transaction: Transaction, inspection: Inspection) -> Verdict:
+        """One action for each recipient, and why."""
+        ...
+
+    def mailboxes(self, role: str) -> tuple[str, ...]:
+        """The mailboxes that a role's notices go to."""
+        ...
+
+
+class Keeper(Protocol):
+    """The store, as the gate needs it. Both methods raise StoreError when they cannot commit."""
+
+    def hold(
+        self,
+        held: HeldMessage,
+        *,
+        content: Chunks,
+        notices: Sequence[Notice] = (),
+        events: Sequence[Event] = (),
+    ) -> HoldOutcome:
+        """Keep the message and what is owed for it in one commit, or join an earlier hold."""
+        ...
+
+    def owe(self, notices: Sequence[Notice], *, key: str, events: Sequence[Event] = ()) -> bool:
+        """Owe notices without holding anything; False if the same key was owed lately."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """Seconds that inspection may take: ``login`` for a logged-in sender, who waits, else ``other``."""
+
+    login: float = 20.0
+    other: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """The idempotency key of a message; ``has_message_id`` if it stands on the client's own Message-ID."""
+
+    key: str
+    has_message_id: bool
+
+
+def _unwatched(_step: Step) -> None:
+    """Nobody follows the steps."""
+
+
+class Gate:
+    """One message after another through inspect, judge, hold and reply. Safe to call from several threads."""
+
+    def __init__(
+        self, *, inspect: Inspect, policy: Judge, store: Keeper, gateway: str, deadlines: Deadlines | None = None
+    ) -> None:
+        self._inspect = inspect
+        self._policy = policy
+        self._store = store
+        self._gateway = gateway
+        self._deadlines = deadlines or Deadlines()
+
+    def process(self, transaction: Transaction, *, enter: Callable[[Step], None] = _unwatched) -> Answer:
+        """The answer to one message. Any exception that leaves here is a defect, and a temp-fail at the edge.
+
+        ``enter`` is told each step before it is taken, so that the edge can say where a defect struck.
+        """
+        started = perf_counter()
+        enter(Step.INSPECT)
+        deadline = self._deadlines.login if transaction.client.login else self._deadlines.other
+        inspection = self._inspect(transaction.content, deadline=deadline)
+        inspected = perf_counter()
+        enter(Step.JUDGE)
+        verdict = self._policy.judge(transaction, inspection)
+        judged = perf_counter()
+        enter(Step.HOLD)
+        try:
+            kept = self._hold(transaction, inspection, verdict)
+        except StoreError as error:
+            failed = replies.tempfail(
+                transaction.support_id,
+                reason="The message cannot be kept now. Please try again later.",
+                detail=f"store: {error}",
+            )
+            facts = {**failed.facts, "action": verdict.action.value, "reason": str(error)}
+            return Answer(disposition=failed.disposition, event=failed.event, reply=failed.reply, facts=facts)
+        facts = {
+            **kept,
+            "inspect_ms": _milliseconds(inspected - started),
+            "judge_ms": _milliseconds(judged - inspected),
+            "hold_ms": _milliseconds(perf_counter() - judged),
+        }
+        if inspection.message_id:
+            facts["message_id"] = inspection.message_id
+        enter(Step.REPLY)
+        return replies.answer(transaction, verdict, **facts)
+
+    def _hold(self, transaction: Transaction, inspection: Inspection, verdict: Verdict) -> dict[str, Any]:
+        """Keep what must be kept, in one commit; what is to be logged about it. Raises StoreError."""
+        held_id = secrets.token_hex(16) if verdict.held else ""
+        notices = tuple(self._notices(transaction, inspection, verdict, held_id))
+        if not verdict.held and not notices:
+            return {}
+        identity = identify(transaction)
+        if not verdict.held:
+            owed = self._store.owe(notices, key=identity.key)
+            return {"notices": len(notices) if owed else 0}
+        held = self._held(transaction, inspection, verdict, held_id, identity)
+        event = Event(
+            verb=Verb.HOLD,
+            actor=ACTOR,
+            held_id=held_id,
+            details={"action": verdict.action.value, "support_id": verdict.explanation.support_id},
+        )
+        outcome = self._store.hold(held, content=transaction.content.chunks, notices=notices, events=(event,))
+        return {
+            "held_id": outcome.held_id,
+            "joined": outcome.joined,
+            "notices": 0 if outcome.joined else len(notices),
+        }
+
+    def _held(
+        self,
+        transaction: Transaction,
+        inspection: Inspection,
+        verdict: Verdict,
+        held_id: str,
+        identity: Identity,
+    ) -> HeldMessage:
+        pairs = zip(transaction.recipients, verdict.outcomes, strict=True)
+        return HeldMessage(
+            id=held_id,
+            key=identity.key,
+            key_has_message_id=identity.has_message_id,
+            gateway=self._gateway,
+            queue_id=transaction.queue_id,
+            envelope=_envelope(transaction),
+            sender=verdict.sender.mailbox if verdict.sender.known else "",
+            recipients=tuple(_recipient(path, outcome) for path, outcome in pairs if outcome.action.held),
+            explanation=verdict.explanation,
+            size=transaction.content.size,
+            subject=inspection.subject,
+            from_header=", ".join(_shown(each.display, each.address) for each in inspection.from_),
+            message_id=inspection.message_id,
+            queue=next((each.queue for each in verdict.explanation.acting() if each.queue), ""),
+            attachments=tuple(_listed(attachment) for attachment in inspection.attachments),
+            received_at=transaction.received_at,
+        )
+
+    def _notices(
+        self, transaction: Transaction, inspection: Inspection, verdict: Verdict, held_id: str
+    ) -> Iterator[Notice]:
+        """One notice for each addressee and kind, however many findings ask for it."""
+        addressees: dict[tuple[NoticeKind, str], Explanation] = {}
+        visible = frozenset(each.address.casefold() for each in inspection.recipients)
+        told = explanation_for_sender(verdict, visible=visible)
+        for kind in self._sender_kinds(transaction, inspection, verdict):
+            addressees[kind, verdict.sender.mailbox] = told
+        for kind, outcome in _recipient_kinds(verdict):
+            addressees[kind, outcome.recipient] = explanation_for_recipient(verdict, outcome)
+        for mailbox in self._role_mailboxes(verdict):
+            addressees[NoticeKind.ROLE, mailbox] = told
+        sealed = verdict.action is Action.SEAL
+        for (kind, to), explanation in addressees.items():
+            yield Notice(
+                kind=kind,
+                to=to,
+                message_id=f"<{secrets.token_hex(16)}@{self._gateway}>",
+                context={
+                    "explanation": explanation.to_json(),
+                    "subject": "" if sealed else inspection.subject,
+                    "date": transaction.header(b"Date").decode("ascii", "replace"),
+                    "sender": verdict.sender.mailbox or transaction.sender.address,
+                    "recipients": list(dict.fromkeys(each.address for each in inspection.recipients)),
+                    "message_id": inspection.message_id,
+                    "held_id": held_id,
+                    "support_id": explanation.support_id,
+                },
+                held_id=held_id,
+            )
+
+    @staticmethod
+    def _sender_kinds(transaction: Transaction, inspection: Inspection, verdict: Verdict) -> Iterator[NoticeKind]:
+        """The notice that the sender gets, if any: only a known one, and never in answer to a machine."""
+        automatic = inspection.automatic or not transaction.sender.address  # RFC 3834 section 2
+        if not verdict.sender.known or not verdict.sender.mailbox or automatic:
+            return
+        if verdict.action is Action.SEAL:
+            sealing = [each for each in verdict.findings if each.action is Action.SEAL]
+            if sealing and all("sender" in each.tell for each in sealing):
+                yield NoticeKind.HELD_SENDER
+        elif verdict.held:
+            yield NoticeKind.HELD_SENDER
+        elif verdict.action is Action.WARN:
+            yield NoticeKind.WARNING
+
+    def _role_mailboxes(self, verdict: Verdict) -> Iterable[str]:
+        roles = dict.fromkeys(
+            word for finding in verdict.explanation.acting() for word in finding.tell if word not in _TELL_WORDS
+        )
+        return dict.fromkeys(mailbox for role in roles for mailbox in self._policy.mailboxes(role))
+
+
+def identify(transaction: Transaction) -> Identity:
+    """What makes a retry the same message: login, envelope, header fields and body.
+
+    Postfix adds a Message-Id made of the queue id, and a Date, to local submissions that lack them; a retry
+    gets others, so such a Message-Id is left out, and Date with it. ESMTP parameters do not count.
+    """
+    message_ids = [value for name, value in transaction.headers if name.strip().lower() == b"message-id"]
+    queue_id = transaction.queue_id.encode()
+    added = bool(queue_id) and any(queue_id in value for value in message_ids)
+    left_out = {b"message-id", b"date"} if added else set()
+    digest = hashlib.sha256()
+    envelope = [transaction.client.login, transaction.sender.address]
+    envelope += sorted({path.address for path in transaction.recipients})
+    _add(digest, *(each.encode("utf-8", "surrogateescape") for each in envelope))
+    for name, value in transaction.headers:
+        if name.strip().lower() not in left_out:
+            _add(digest, name, value)
+    _add(digest, b"", b"")
+    for chunk in _after(transaction.content.chunks(), len(header_block(transaction.headers))):
+        digest.update(chunk)
+    return Identity(key=digest.hexdigest(), has_message_id=bool(message_ids) and not added)
+
+
+def explanation_for_sender(verdict: Verdict, *, visible: frozenset[str]) -> Explanation:
+    """The explanation without private evidence, and with all but the visible recipients rolled into one.
+
+    ``visible`` holds case-folded addresses. A notice may be passed on, so it never names a Bcc recipient.
+    """
+    explanation = _unsealed(verdict)
+    outcomes: dict[str, Outcome] = {}
+    for outcome in explanation.outcomes:
+        shown = _disclosed(outcome.recipient, visible)
+        before = outcomes.get(shown)
+        if before is None or outcome.action.strictness > before.action.strictness:
+            outcomes[shown] = Outcome(recipient=shown, direction=outcome.direction, action=outcome.action)
+    findings = []
+    for finding in explanation.findings:
+        actions: dict[str, Action] = {}
+        for address, action in finding.actions.items():
+            shown = _disclosed(address, visible)
+            actions[shown] = Action.strictest(action, actions.get(shown, Action.PASS))
+        findings.append(_with(finding, actions=actions))
+    return _explained(explanation, outcomes.values(), findings)
+
+
+def explanation_for_recipient(verdict: Verdict, outcome: Outcome) -> Explanation:
+    """The explanation as far as it concerns one recipient, so that no other is disclosed to them."""
+    explanation = _unsealed(verdict)
+    address = outcome.recipient
+    findings = [
+        _with(finding, actions={address: finding.actions[address]})
+        for finding in explanation.findings
+        if address in finding.actions
+    ]
+    return _explained(explanation, (outcome,), findings)
+
+
+def _unsealed(verdict: Verdict) -> Explanation:
+    """The public explanation; of a sealed message it keeps the rules and says nothing of the content."""
+    explanation = verdict.explanation.public()
+    if verdict.action is not Action.SEAL:
+        return explanation
+    bare = [_with(finding, bare=True) for finding in explanation.findings]
+    return _explained(explanation, explanation.outcomes, bare)
+
+
+def _explained(explanation: Explanation, outcomes: Iterable[Outcome], findings: Iterable[Finding]) -> Explanation:
+    return Explanation(
+        support_id=explanation.support_id,
+        policy=explanation.policy,
+        outcomes=tuple(outcomes),
+        findings=tuple(findings),
+        defects=explanation.defects,
+    )
+
+
+def _with(finding: Finding, *, actions: dict[str, Action] | None = None, bare: bool = False) -> Finding:
+    data = finding.to_json()
+    if actions is not None:
+        data["actions"] = {address: action.value for address, action in actions.items()}
+    if bare:
+        data |= {"evidence": [], "say": SEALED_SAY, "mend": ""}
+    return Finding.from_json(data)
+
+
+def _disclosed(address: str, visible: frozenset[str]) -> str:
+    return address if address.casefold() in visible else UNDISCLOSED
+
+
+def _recipient_kinds(verdict: Verdict) -> Iterator[tuple[NoticeKind, Outcome]]:
+    """Who of the school's own recipients is told: of a warning inbound, of a hold where a rule tells them."""
+    for outcome in verdict.outcomes:
+        if outcome.direction is Direction.OUTBOUND:
+            continue
+        if outcome.action is Action.WARN and outcome.direction is Direction.INBOUND:
+            yield NoticeKind.WARNING_RECIPIENT, outcome
+        elif outcome.action.held and any(
+            "recipients" in finding.tell and _keeps_back(finding, outcome.recipient)
+            for finding in verdict.findings
+        ):
+            yield NoticeKind.HELD_RECIPIENT, outcome
+
+
+def _keeps_back(finding: Finding, recipient: str) -> bool:
+    """Whether the finding alone would have kept the message from this recipient (a reject would have)."""
+    action = finding.actions.get(recipient, Action.PASS)
+    return action.held or action is Action.REJECT
+
+
+def _envelope(transaction: Transaction) -> Envelope:
+    client = transaction.client
+    return Envelope(
+        sender=transaction.sender.address,
+        sender_parameters=transaction.sender.parameters,
+        client_name=client.name,
+        client_address=client.address,
+        client_port=client.port,
+        helo=client.helo,
+        protocol=client.protocol,
+        login=client.login,
+        tls_version=client.tls_version,
+    )
+
+
+def _recipient(path: Path, outcome: Outcome) -> HeldRecipient:
+    if path.address != outcome.recipient:
+        raise ValueError("the verdict's outcomes are not in envelope order")
+    return HeldRecipient(
+        address=path.address,
+        direction=outcome.direction,
+        action=outcome.action,
+        parameters=path.parameters,
+    )
+
+
+def _listed(attachment: Attachment) -> dict[str, Any]:
+    """An attachment as console and ``gatepost check`` list it."""
+    return {
+        "path": attachment.path,
+        "name": attachment.name,
+        "claimed": attachment.claimed,
+        "detected": attachment.detected,
+        "size": attachment.size,
+        "sha256": attachment.sha256,
+        "classes": sorted(each.value for each in attachment.classes),
+    }
+
+
+def _shown(display: str, address: str) -> str:
+    return f"{display} <{address}>" if display else address
+
+
+def _add(digest: hashlib._Hash, *pieces: bytes) -> None:
+    """Feed pieces with their lengths, so that no two different lists of pieces look alike."""
+    for piece in pieces:
+        digest.update(len(piece).to_bytes(8))
+        digest.update(piece)
+
+
+def _after(chunks: Iterator[bytes], skip: int) -> Iterator[bytes]:
+    """The chunks without their first ``skip`` bytes."""
+    for chunk in chunks:
+        if skip >= len(chunk):
+            skip -= len(chunk)
+            continue
+        yield chunk[skip:]
+        skip = 0
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 2)
