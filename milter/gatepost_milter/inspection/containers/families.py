@@ -1,0 +1,8 @@
+"""Owns the list of all families, in the order in which they are asked."""
+
+from __future__ import annotations
+
+from gatepost_milter.inspection.containers import zipped
+from gatepost_milter.inspection.containers.walk import Family
+
+ALL: tuple[Family, ...] = (zipped.FAMILY,)

@@ -1,0 +1,359 @@
+"""Owns what a file is: libmagic's opinion of the bytes, what libmagic cannot tell, and what the names promise.
+
+Content decides what runs by content (programs, shortcuts); the name decides what runs by name (scripts). Text
+that only talks about programs stays plain. One pair of libmagic cookies serves a whole inspector process.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import magic
+
+from gatepost_milter.inspection import filetypes
+from gatepost_milter.inspection.model import FileClass
+
+Buffer = bytes | mmap.mmap
+
+# libmagic reads no further than this for what we ask; ISO 9660 has its mark at 32,769 bytes.
+_SAMPLE = 128 * 1024
+_TEXT_SAMPLE = 8192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nature:
+    """What a file is, before it is opened. ``reason`` says in plain words what put it in its classes."""
+
+    mime: str
+    description: str
+    classes: frozenset[FileClass]
+    tier: str
+    reason: str
+
+
+# The common and harmless, by their first bytes: the words libmagic would say, without its millisecond.
+_QUICK = (
+    (b"\xff\xd8\xff", "image/jpeg", "JPEG image"),
+    (b"\x89PNG\r\n\x1a\n", "image/png", "PNG image"),
+    (b"GIF89a", "image/gif", "GIF image"),
+    (b"GIF87a", "image/gif", "GIF image"),
+    (b"%PDF-", "application/pdf", "PDF document"),
+)
+
+# Types for which libmagic's words add nothing: the second look costs as much as the first.
+_WORDS = {
+    "text/plain": "text",
+    "text/csv": "CSV text",
+    "text/html": "HTML document",
+    "text/xml": "XML document",
+    "text/calendar": "iCalendar",
+    "application/json": "JSON data",
+    "image/webp": "WebP image",
+    "image/heic": "HEIC image",
+    "image/tiff": "TIFF image",
+    "image/bmp": "BMP image",
+    "audio/mpeg": "MPEG audio",
+    "video/mp4": "MPEG-4 video",
+    "application/zip": "Zip archive",
+    "application/gzip": "gzip archive",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "Word document",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "Excel workbook",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation": "PowerPoint presentation",
+}
+
+_BY_MIME = {
+    "application/x-dosexec": FileClass.EXECUTABLE,
+    "application/vnd.microsoft.portable-executable": FileClass.EXECUTABLE,
+    "application/x-ms-ne-executable": FileClass.EXECUTABLE,
+    "application/x-ms-dos-executable": FileClass.EXECUTABLE,
+    "application/x-executable": FileClass.EXECUTABLE,
+    "application/x-pie-executable": FileClass.EXECUTABLE,
+    "application/x-sharedlib": FileClass.EXECUTABLE,
+    "application/x-object": FileClass.EXECUTABLE,
+    "application/x-coredump": FileClass.OPAQUE,
+    "application/x-mach-binary": FileClass.EXECUTABLE,
+    "application/x-java-applet": FileClass.EXECUTABLE,
+    "application/x-java-pack200": FileClass.EXECUTABLE,
+    "application/java-archive": FileClass.EXECUTABLE,
+    "application/x-msi": FileClass.INSTALLER,
+    "application/x-ms-msi": FileClass.INSTALLER,
+    "application/x-rpm": FileClass.INSTALLER,
+    "application/vnd.debian.binary-package": FileClass.INSTALLER,
+    "application/vnd.android.package-archive": FileClass.INSTALLER,
+    "application/x-chrome-extension": FileClass.INSTALLER,
+    "application/x-iso9660-image": FileClass.DISK_IMAGE,
+    "application/x-virtualbox-vhd": FileClass.DISK_IMAGE,
+    "application/x-virtualbox-vhdx": FileClass.DISK_IMAGE,
+    "application/x-virtualbox-vdi": FileClass.DISK_IMAGE,
+    "application/x-qemu-disk": FileClass.DISK_IMAGE,
+    "application/x-ms-shortcut": FileClass.SHORTCUT,
+    "application/vnd.ms-htmlhelp": FileClass.SCRIPT,
+    "application/zip": FileClass.ARCHIVE,
+    "application/x-7z-compressed": FileClass.ARCHIVE,
+    "application/x-rar": FileClass.ARCHIVE,
+    "application/vnd.rar": FileClass.ARCHIVE,
+    "application/vnd.ms-cab-compressed": FileClass.ARCHIVE,
+    "application/x-tar": FileClass.ARCHIVE,
+    "application/x-gtar": FileClass.ARCHIVE,
+    "application/x-cpio": FileClass.ARCHIVE,
+    "application/x-archive": FileClass.ARCHIVE,
+    "application/x-lzh-compressed": FileClass.ARCHIVE,
+    "application/x-lharc": FileClass.ARCHIVE,
+    "application/x-lha": FileClass.ARCHIVE,
+    "application/x-xar": FileClass.ARCHIVE,
+    "application/x-arj": FileClass.ARCHIVE,
+    "application/x-arc": FileClass.ARCHIVE,
+    "application/x-ace-compressed": FileClass.ARCHIVE,
+    "application/x-zoo": FileClass.ARCHIVE,
+    "application/x-stuffit": FileClass.ARCHIVE,
+    "application/gzip": FileClass.ARCHIVE,
+    "application/x-gzip": FileClass.ARCHIVE,
+    "application/x-bzip2": FileClass.ARCHIVE,
+    "application/x-xz": FileClass.ARCHIVE,
+    "application/x-lzma": FileClass.ARCHIVE,
+    "application/x-lzip": FileClass.ARCHIVE,
+    "application/x-lz4": FileClass.ARCHIVE,
+    "application/x-lzop": FileClass.ARCHIVE,
+    "application/x-compress": FileClass.ARCHIVE,
+    "application/zstd": FileClass.ARCHIVE,
+    "application/encrypted": FileClass.ENCRYPTED,
+    "application/pgp-encrypted": FileClass.ENCRYPTED,
+}
+
+_BY_DESCRIPTION = (
+    ("PE32", FileClass.EXECUTABLE),
+    ("ELF ", FileClass.EXECUTABLE),
+    ("Mach-O", FileClass.EXECUTABLE),
+    ("MS-DOS executable", FileClass.EXECUTABLE),
+    ("COM executable", FileClass.EXECUTABLE),
+    ("DOS executable", FileClass.EXECUTABLE),
+    ("DOS EPS Binary", FileClass.PLAIN),
+    ("Dalvik dex", FileClass.EXECUTABLE),
+    ("compiled Java class", FileClass.EXECUTABLE),
+    ("MSI Installer", FileClass.INSTALLER),
+    ("Composite Document File V2 Document, Little Endian, Os: Windows, Version", FileClass.PLAIN),
+    ("CDFV2 Encrypted", FileClass.ENCRYPTED),
+    ("PGP message", FileClass.ENCRYPTED),
+    ("PGP symmetric key encrypted", FileClass.ENCRYPTED),
+    ("VMware4 disk image", FileClass.DISK_IMAGE),
+    ("Macintosh HFS", FileClass.DISK_IMAGE),
+    ("UDF filesystem", FileClass.DISK_IMAGE),
+    ("Linux rev", FileClass.DISK_IMAGE),
+    ("Squashfs", FileClass.DISK_IMAGE),
+    ("ZPAQ", FileClass.ARCHIVE),
+    ("StuffIt", FileClass.ARCHIVE),
+    ("Windows imaging (WIM)", FileClass.ARCHIVE),
+)
+
+_SCRIPT_MIME = re.compile(
+    r"text/x-(?:msdos-batch|shellscript|powershell|vbscript|script\.[a-z]+|perl|python|ruby)\Z"
+)
+
+# Marks that make the bytes a script or a shortcut whatever the file is called, looked for in the first 8 KiB of
+# text: each is a form that some host application runs, not a word that people write.
+_TEXT_MARKS = tuple(
+    (re.compile(pattern), kind, words)
+    for kind, words, pattern in (
+        (FileClass.SCRIPT, "an encoded Windows script", rb"(?i)\A\s*#@~\^[A-Za-z0-9+/=]{6}=="),
+        (FileClass.SCRIPT, "an HTML application", rb"(?i)<hta:application\b"),
+        (
+            FileClass.SCRIPT,
+            "a Windows script file",
+            (
+                rb"(?is)\A\s*(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--.{0,500}?-->\s*)?"
+                rb"<(?:package|job|scriptlet|component)\b[^>]{0,300}>.{0,4000}?<script\b"
+            ),
+        ),
+        (FileClass.SCRIPT, "a style sheet with script", rb"(?i)<ms(?:xsl)?:script\b"),
+        (
+            FileClass.SHORTCUT,
+            "an Internet shortcut",
+            rb"(?i)\A\s*(?:;[^\r\n]{0,200}[\r\n]+){0,9}\[InternetShortcut\]",
+        ),
+        (FileClass.SHORTCUT, "a shell command file", rb"(?i)\A\s*\[Shell\]\s*\r?\n\s*Command\s*="),
+        (FileClass.SHORTCUT, "a desktop launcher", rb"(?i)\A\s*\[Desktop Entry\]"),
+        (
+            FileClass.SHORTCUT,
+            "a Windows library or search link",
+            rb"(?i)<(?:libraryDescription|searchConnectorDescription|persistedQuery)\b[^>]{0,300}xmlns",
+        ),
+        (FileClass.SHORTCUT, "a Windows settings link", rb"(?is)<PCSettings\b.{0,2000}?<SearchableContent\b"),
+        (FileClass.INSTALLER, "a ClickOnce installer", rb"(?is)<(?:asmv1:)?assembly\b.{0,3000}?<deployment\b"),
+        (FileClass.INSTALLER, "an app installer link", rb"(?i)<AppInstaller\b[^>]{0,500}\bxmlns"),
+        (FileClass.SCRIPT, "registry changes", rb"(?i)\A\s*(?:Windows Registry Editor Version 5|REGEDIT4\b)"),
+    )
+)
+
+# Forms of script that text about scripts does not take, for files whose name promises nothing.
+_SCRIPT_FORMS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        (
+            rb"(?im)^\s*(?:set\s+\w+\s*=\s*)?(?:CreateObject|GetObject)\s*\(\s*[\"']"
+            rb"(?:WScript|Scripting|MSXML|ADODB|Shell)\."
+        ),
+        rb"(?i)new\s+ActiveXObject\s*\(\s*[\"']",
+        rb"(?im)^\s*(?:param\s*\(\s*\[|\$ErrorActionPreference\s*=|\[System\.Reflection\.Assembly\]::)",
+        rb"(?im)^\s*Invoke-Expression\s*[\(\$]",
+        rb"(?i)\A\s*@echo\s+off\b",
+    )
+)
+
+# Names that are opened in a reader, whatever text is in them.
+_INERT = frozenset(
+    {"txt", "md", "rst", "csv", "tsv", "log", "tex", "json", "ini", "ics", "vcf", "srt", "asc", "c", "h"}
+)
+
+_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+
+
+@cache
+def _cookies() -> tuple[magic.Magic, magic.Magic]:
+    return magic.Magic(mime=True), magic.Magic()
+
+
+def warm_up() -> None:
+    """Load libmagic's database and the table of names, so that no file need be opened later."""
+    for cookie in _cookies():
+        cookie.from_buffer(b"warm")
+    filetypes.table()
+
+
+def identify(data: Buffer, names: Sequence[str]) -> Nature:
+    """What ``data`` called ``names`` is. Never raises on content."""
+    mime, description = _magic(data)
+    classes: dict[FileClass, str] = {}
+    found = _by_content(data, mime, description)
+    if found:
+        classes.setdefault(*found)
+    text = is_text(data, mime)
+    if text and not found:
+        found = _script_in_text(bytes(data[:_TEXT_SAMPLE]), mime, names)
+        if found:
+            classes.setdefault(*found)
+    tier, yielded = "", ""
+    for each in filter(None, map(filetypes.lookup, names)):
+        if each.yields and text and FileClass.EXECUTABLE not in classes:
+            yielded = each.extension
+            tier = min(filter(None, (tier, "T3")))
+            continue
+        tier = min(filter(None, (tier, each.tier)))
+        for promised in sorted(each.classes - {FileClass.PLAIN}):
+            classes.setdefault(promised, f"its name ends in .{each.extension}")
+    reason = "; ".join(f"{kind}: {why}" for kind, why in classes.items() if kind is not FileClass.PLAIN)
+    if not reason and yielded:
+        reason = f"plain text, although its name ends in .{yielded}"
+    kinds = frozenset(classes) - {FileClass.PLAIN}
+    return Nature(
+        mime=mime, description=description, classes=kinds or frozenset({FileClass.PLAIN}), tier=tier, reason=reason
+    )
+
+
+def is_text(data: Buffer, mime: str) -> bool:
+    """Whether the bytes are text that a person could read, in an 8-bit charset or UTF-16."""
+    sample = bytes(data[:_TEXT_SAMPLE])
+    if sample.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return mime.startswith("text/")
+    return not _BINARY.search(sample)
+
+
+def _magic(data: Buffer) -> tuple[str, str]:
+    sample = bytes(data[:_SAMPLE])
+    for start, mime, description in _QUICK:
+        if sample.startswith(start):
+            return mime, description
+    if not sample:
+        return "application/x-empty", "empty"
+    media, words = _cookies()
+    try:
+        mime = str(media.from_buffer(sample))[:256]
+        return mime, _WORDS.get(mime) or str(words.from_buffer(sample))[:1024]
+    except magic.MagicException:
+        return "application/octet-stream", "data"
+
+
+def _by_content(data: Buffer, mime: str, description: str) -> tuple[FileClass, str] | None:
+    program = _program(data)
+    if program:
+        return FileClass.EXECUTABLE, program
+    image = _disk_image(data)
+    if image:
+        return FileClass.DISK_IMAGE, image
+    for start, kind in _BY_DESCRIPTION:
+        if description.startswith(start):
+            return (kind, _brief(description)) if kind is not FileClass.PLAIN else None
+    kind_by_mime = _BY_MIME.get(mime)
+    if kind_by_mime is FileClass.EXECUTABLE and is_text(data, mime):
+        return None  # libmagic takes some readable texts for DOS programs
+    return (kind_by_mime, _brief(description)) if kind_by_mime else None
+
+
+def _program(data: Buffer) -> str:
+    """The kind of program that the bytes are, by the structure a loader needs; empty when they are none."""
+    head = bytes(data[:64])
+    if head[:2] in (b"MZ", b"ZM"):
+        if len(head) == 64:
+            (offset,) = struct.unpack_from("<I", head, 60)
+            signature = bytes(data[offset : offset + 4])
+            if signature == b"PE\0\0":
+                return "Windows program"
+            if signature[:2] in (b"NE", b"LE", b"LX"):
+                return "16-bit Windows program"
+        return "DOS program" if _BINARY.search(head) else ""
+    if head.startswith(b"\x7fELF"):
+        return "Linux program"
+    if head[:4] in (b"\xfe\xed\xfa\xce", b"\xfe\xed\xfa\xcf", b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe"):
+        return "macOS program"
+    if head.startswith(b"\xca\xfe\xba\xbe"):
+        return "macOS program or Java class"
+    if re.match(rb"(?:dex|dey)\n0\d\d\0", head):
+        return "Android program"
+    if b"$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!" in head + bytes(data[64:72]):
+        return "EICAR test program"
+    if head.startswith((b"\0asm\x01\0\0\0", b"BC\xc0\xde", b"\x1bLua")):
+        return "compiled program"
+    return ""
+
+
+def _disk_image(data: Buffer) -> str:
+    head = bytes(data[:16])
+    if head.startswith((b"conectix", b"vhdxfile", b"QFI\xfb", b"KDMV")):
+        return "virtual disk"
+    if len(data) > 512:
+        tail = bytes(data[-512:])
+        if tail.startswith(b"koly\0\0\0\x04"):
+            return "macOS disk image"
+        if tail.startswith(b"conectix"):
+            return "virtual disk"
+    volume = bytes(data[32768 : 32768 + 20480])
+    marks = {volume[at + 1 : at + 6] for at in range(0, len(volume) - 6, 2048)}
+    if marks & {b"NSR02", b"NSR03", b"BEA01"}:
+        return "UDF disk image"
+    return "CD or DVD image" if b"CD001" in marks else ""
+
+
+def _script_in_text(sample: bytes, mime: str, names: Sequence[str]) -> tuple[FileClass, str] | None:
+    if sample.startswith((b"\xff\xfe", b"\xfe\xff")):
+        sample = sample.replace(b"\0", b"")[2:]
+    sample = sample.removeprefix(b"\xef\xbb\xbf")
+    extensions = {name.rpartition(".")[2].lower() for name in names if "." in name}
+    if extensions and extensions <= _INERT:
+        return None
+    for form, kind, words in _TEXT_MARKS:
+        if form.search(sample):
+            return kind, words
+    unlisted = not any(filetypes.lookup(name) for name in names)
+    if sample.startswith(b"#!") and (_SCRIPT_MIME.match(mime) or re.match(rb"#!\s*/\S*/(?:bin|env)\b", sample)):
+        return FileClass.SCRIPT, "a script that names its interpreter"
+    if unlisted and any(form.search(sample) for form in _SCRIPT_FORMS):
+        return FileClass.SCRIPT, "the text is a script"
+    return None
+
+
+def _brief(description: str) -> str:
+    return description.split(",")[0][:100]
