@@ -6,6 +6,7 @@ becomes an Attachment of class ``opaque``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -69,13 +70,39 @@ class Attachment:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """Text that a person would see: a text part, or HTML as shown. ``where`` names the part."""
+    """Text that a person would see: a text part, or HTML as shown. ``where`` names the part.
 
-    where: str
-    text: str
-    html: bool = False
+    Most messages are judged without a look at their words, so the text may be given as something that makes it
+    when it is first asked for. Apart from that a Text never changes.
+    """
+
+    __slots__ = ("_make", "_text", "html", "where")
+
+    def __init__(self, *, where: str, text: str | Callable[[], str], html: bool = False) -> None:
+        self.where = where
+        self.html = html
+        self._text = text if isinstance(text, str) else ""
+        self._make = None if isinstance(text, str) else text
+
+    @property
+    def text(self) -> str:
+        """The words, made at the first call."""
+        if self._make is not None:
+            self._text = self._make()
+            self._make = None
+        return self._text
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Text):
+            return NotImplemented
+        return (self.where, self.html, self.text) == (other.where, other.html, other.text)
+
+    def __hash__(self) -> int:
+        return hash((self.where, self.html))
+
+    def __repr__(self) -> str:
+        return f"Text(where={self.where!r}, html={self.html!r})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +124,9 @@ class Leaf:
     """The bytes of a leaf part as they stand in the message, under one reading; to be decoded and examined.
 
     ``path`` is the person's way to it (``part 2``), ``names`` are already normalised, ``encoding`` is one of
-    ``identity``, ``base64``, ``quoted-printable``, ``uuencode``; ``start`` and ``end`` are byte offsets in the
-    message. One MIME part with several readings gives several leaves with the same ``number``.
+    ``identity``, ``base64``, ``quoted-printable``, ``uuencode``, ``yenc``; ``start`` and ``end`` are byte offsets
+    in the message. One MIME part with several readings gives several leaves with the same ``number``. ``claimed``
+    is a multipart or message type where the encoding has to be decoded before its parts can be read.
     """
 
     number: str

@@ -1,0 +1,182 @@
+"""Owns the decoding of transfer encodings, with the repairs that mail clients make to broken ones.
+
+Runs in the inspector process: ``decode`` gives one result for each repair that changes the outcome.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+
+import pybase64
+
+_FOREIGN = re.compile(rb"[^A-Za-z0-9+/=\s]")
+_PADDING_INSIDE = re.compile(rb"=\s*[A-Za-z0-9+/]")
+_PADDED_RUN = re.compile(rb"[^=]+")
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_JUNK = bytes(code for code in range(256) if code not in _ALPHABET + b"=")
+_JUNK_AND_PADDING = _JUNK + b"="
+
+_QP_SPACED_BREAK = re.compile(rb"=[ \t]+(?=\r?\n)")
+_QP_BROKEN = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*\r?\n|[ \t]*\Z)")
+
+_UU_BEGIN = re.compile(rb"^begin(-base64)?[ \t]+[0-7]{3,4}[ \t]+([^\r\n]+?)[ \t]*\r?$", re.MULTILINE)
+_YENC_BEGIN = re.compile(rb"^=ybegin ([^\r\n]*?)name=([^\r\n]+?)[ \t]*\r?$", re.MULTILINE)
+_YENC_ESCAPE = re.compile(rb"=(.)", re.DOTALL)
+_YENC_SHIFT = bytes((code - 42) % 256 for code in range(256))
+
+Decoded = list[tuple[str, bytes]]
+
+
+def decode(data: bytes, encoding: str) -> Decoded:
+    """Decode ``data`` as (reading, bytes) pairs: the ordinary reading first, then each repair that differs.
+
+    ``encoding`` is one of ``identity``, ``base64``, ``quoted-printable``, ``uuencode``, ``yenc``; any other is
+    taken for ``identity``. Never raises on content; the result is never longer than a few times ``data``.
+    """
+    if encoding == "base64":
+        return _base64(data)
+    if encoding == "quoted-printable":
+        return _quoted_printable(data)
+    if encoding == "uuencode":
+        return [("uuencode", content) for _, content in uuencoded(data)] or [("identity", data)]
+    if encoding == "yenc":
+        return [("yenc", content) for _, content in yencoded(data)] or [("identity", data)]
+    return [("identity", data)]
+
+
+def embedded(text: bytes) -> list[tuple[bytes, bytes]]:
+    """The files that are written into a text as uuencode, base64 with a begin line, or yEnc: (name, content)."""
+    return uuencoded(text) + yencoded(text)
+
+
+def has_embedded(text: bytes) -> bool:
+    """Whether ``embedded`` would look for files in this text: a quick test."""
+    return (b"begin" in text and (_UU_BEGIN.search(text) is not None or _YENC_BEGIN.search(text) is not None)) or (
+        b"=ybegin " in text
+    )
+
+
+def _base64(data: bytes) -> Decoded:
+    clean = _clean_base64(data)
+    if clean is not None:
+        return [("base64", clean)]
+    results = {"base64": _quanta(data.translate(None, _JUNK).partition(b"=")[0])}
+    foreign = _FOREIGN.search(data)
+    if _PADDING_INSIDE.search(data):
+        runs = _PADDED_RUN.findall(data.translate(None, _JUNK))
+        results["after-padding"] = b"".join(_quanta(run) for run in runs)
+        results["padding-ignored"] = _quanta(data.translate(None, _JUNK_AND_PADDING))
+    if foreign is not None:
+        results["up-to-junk"] = _quanta(data[: foreign.start()].translate(None, _JUNK_AND_PADDING))
+        results["clean-lines"] = _quanta(
+            b"".join(line for line in data.splitlines() if not _FOREIGN.search(line)).translate(
+                None, _JUNK_AND_PADDING
+            )
+        )
+        if b"-" in data or b"_" in data:
+            results["url-safe"] = _quanta(data.translate(_URL_SAFE).translate(None, _JUNK_AND_PADDING))
+    lines = [line for line in data.translate(None, _JUNK.replace(b"\n", b"")).split(b"\n") if line]
+    if any(len(line) % 4 for line in lines[:-1]):
+        results["by-line"] = b"".join(_quanta(line.partition(b"=")[0]) for line in lines)
+    return _different(results)
+
+
+def _clean_base64(data: bytes) -> bytes | None:
+    """The content of faultless base64, None for any other.
+
+    The lenient decoder leaves out what it does not know; it left out nothing but line breaks if the count of
+    letters fits the count of bytes, and if padding stands at the end alone.
+    """
+    padding = data.find(b"=")
+    if padding >= 0 and data[padding:].translate(None, b"\r\n") not in (b"=", b"=="):
+        return None
+    try:
+        decoded = pybase64.b64decode(data)
+    except (binascii.Error, ValueError):
+        return None
+    letters = len(data) - data.count(b"\r") - data.count(b"\n")
+    return decoded if letters == (len(decoded) + 2) // 3 * 4 else None
+
+
+def _quanta(clean: bytes) -> bytes:
+    """Decode letters of the alphabet alone; a last lone letter holds no whole byte and falls away."""
+    if len(clean) % 4 == 1:
+        clean = clean[:-1]
+    return pybase64.b64decode(clean + b"=" * (-len(clean) % 4), validate=True)
+
+
+def _quoted_printable(data: bytes) -> Decoded:
+    results = {"quoted-printable": binascii.a2b_qp(data)}
+    if _QP_SPACED_BREAK.search(data):
+        results["spaced-break"] = binascii.a2b_qp(_QP_SPACED_BREAK.sub(b"=", data))
+    if _QP_BROKEN.search(data):
+        results["broken-dropped"] = binascii.a2b_qp(_QP_BROKEN.sub(b"", data))
+        results["broken-kept"] = binascii.a2b_qp(_QP_BROKEN.sub(b"=3D", data))
+    return _different(results)
+
+
+def _different(results: dict[str, bytes]) -> Decoded:
+    seen: set[bytes] = set()
+    different: Decoded = []
+    for reading, content in results.items():
+        if content not in seen and (content or not different):
+            seen.add(content)
+            different.append((reading, content))
+    return [each for each in different if each[1] or len(different) == 1]
+
+
+def uuencoded(text: bytes) -> list[tuple[bytes, bytes]]:
+    """All uuencoded files in ``text`` as (name, content); without a begin line, the whole text as one file."""
+    starts = list(_UU_BEGIN.finditer(text))
+    if not starts:
+        content = _uu_lines(text)
+        return [(b"", content)] if content else []
+    found = []
+    for at, begin in enumerate(starts):
+        stop = starts[at + 1].start() if at + 1 < len(starts) else len(text)
+        lines = text[begin.end() : stop].lstrip(b"\r\n")
+        if begin[1]:
+            content = _quanta(re.split(rb"^====", lines, maxsplit=1, flags=re.MULTILINE)[0].translate(
+                None, _JUNK_AND_PADDING
+            ))  # fmt: skip
+        else:
+            content = _uu_lines(lines)
+        if content:
+            found.append((begin[2], content))
+    return found
+
+
+def _uu_lines(text: bytes) -> bytes:
+    """Decode uuencoded lines up to ``end``; lines of the wrong length are padded or cut, as decoders do."""
+    decoded = bytearray()
+    for line in text.splitlines():
+        if line == b"end":
+            break
+        length = (line[0] - 32) & 63 if line else 0
+        if not length:
+            continue
+        needed = (length + 2) // 3 * 4
+        body = line[1 : 1 + needed].ljust(needed, b" ")
+        try:
+            decoded += binascii.a2b_uu(line[:1] + body)
+        except binascii.Error:
+            if not decoded:
+                return b""
+    return bytes(decoded)
+
+
+def yencoded(text: bytes) -> list[tuple[bytes, bytes]]:
+    """All yEnc files in ``text`` as (name, content)."""
+    found = []
+    for begin in _YENC_BEGIN.finditer(text):
+        stop = text.find(b"\n=yend", begin.end())
+        lines = text[begin.end() : stop if stop >= 0 else len(text)].lstrip(b"\r\n")
+        if lines.startswith(b"=ypart"):
+            lines = lines.partition(b"\n")[2]
+        content = _YENC_ESCAPE.sub(
+            lambda escaped: bytes([(escaped[1][0] - 64) % 256]), lines.translate(None, b"\r\n")
+        ).translate(_YENC_SHIFT)
+        found.append((begin[2], content))
+    return found
