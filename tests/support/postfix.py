@@ -155,9 +155,8 @@ def postfix_lab(
         sink = stack.enter_context(Listener(mailboxes, via="mailboxes"))
         login_server = stack.enter_context(LoginServer(home / "logins.sock", logins=logins))
         parameters = example_parameters(milter) if milter else {}
-        for name in ("smtpd_milters", "non_smtpd_milters"):
-            chain = [*milters_before, parameters.get(name, ""), *milters_after]
-            parameters[name] = ", ".join(each for each in chain if each)
+        chain = [*milters_before, parameters.get("smtpd_milters", ""), *milters_after]
+        parameters["smtpd_milters"] = ", ".join(each for each in chain if each)
         site = Site(
             domains=domains,
             next_hop=sink.port,

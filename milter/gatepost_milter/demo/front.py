@@ -110,7 +110,13 @@ class Front:
                 milter.connect(
                     "client.example",
                     self._client,
-                    macros={"j": self._host_name, "daemon_name": daemon, "v": "gatepost demo"},
+                    macros={
+                        "j": self._host_name,
+                        "daemon_name": daemon,
+                        "daemon_addr": "127.0.0.1",
+                        "daemon_port": str(self.port),
+                        "v": "gatepost demo",
+                    },
                 ),
                 milter.helo(session.host_name or "client.example"),
             ]

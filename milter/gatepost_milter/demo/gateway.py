@@ -77,7 +77,10 @@ class Process:
 
     def tail(self, count: int = 20) -> str:
         """The last lines, for an error text."""
-        return "\n".join(json.dumps(dict(line), ensure_ascii=False) for line in self.lines()[-count:])
+        return "\n".join(
+            str(line["event"]) if set(line) == {"event"} else json.dumps(dict(line), ensure_ascii=False)
+            for line in self.lines()[-count:]
+        )
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the master."""

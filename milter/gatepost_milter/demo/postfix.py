@@ -240,7 +240,7 @@ class PrivatePostfix:
             "enable_original_recipient": "yes",
             "milter_default_action": "tempfail",
             "smtpd_milters": ", ".join(self.site.milters),
-            "non_smtpd_milters": ", ".join(self.site.milters),
+            "non_smtpd_milters": "$smtpd_milters",
         }
         if self.site.login_socket is not None:
             parameters |= {

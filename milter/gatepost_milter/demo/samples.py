@@ -31,6 +31,7 @@ LIMIT = 10 * 1024 * 1024
 EXEMPTION = f"""
 exemptions:
   - who: {TECHNICIAN}
+    party: recipient
     rule: executable-attachment
     until: 2999-12-31
     approved_by: the demo
