@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,6 +10,14 @@ from enum import StrEnum
 from typing import Any
 
 from gatepost_config.words import Action, Direction, Explanation
+
+_ID_LETTERS = "abcdefghjkmnpqrstvwxyz23456789"
+_ID_LENGTH = 16
+
+
+def new_id() -> str:
+    """A random id for a held message: 78 bits, without letters that are misread or spell words by chance."""
+    return "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))
 
 
 class State(StrEnum):

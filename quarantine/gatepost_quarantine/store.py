@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from gatepost_quarantine.audit import Event
+from gatepost_quarantine.audit import Event, Link
 from gatepost_quarantine.held import (
     Chunks,
     HeldMessage,
@@ -23,7 +23,7 @@ class StoreError(Exception):
 
 
 class NotFoundError(StoreError):
-    """No held message has this id."""
+    """No held message has this id, or several do, or it has no such recipient."""
 
 
 class ConflictError(StoreError):
@@ -63,6 +63,22 @@ class OwedNotice:
     rendered: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """The state of the store in numbers, for metrics and ``gatepost doctor``.
+
+    ``unreviewed`` counts recipients that are held, ``owed`` outbox rows; ages are in seconds, 0 when there is
+    nothing to wait for. ``free`` and ``floor`` are bytes; ``free`` is -1 where the database cannot tell.
+    """
+
+    unreviewed: int
+    oldest_unreviewed: float
+    owed: int
+    oldest_owed: float
+    free: int
+    floor: int
+
+
 class Store(Protocol):
     """What is held and what is owed. Every method is one transaction; all raise StoreError when they cannot."""
 
@@ -77,12 +93,22 @@ class Store(Protocol):
         """Keep the message, its notices and its events in one commit, or join an earlier hold of its key."""
         ...
 
-    def owe(self, notices: Sequence[Notice], *, key: str, events: Sequence[Event] = ()) -> bool:
+    def owe(
+        self,
+        notices: Sequence[Notice],
+        *,
+        key: str,
+        key_has_message_id: bool = True,
+        events: Sequence[Event] = (),
+    ) -> bool:
         """Owe notices without holding anything (warnings); False if the same key was owed lately."""
         ...
 
     def get(self, held_id: str) -> HeldMessage:
-        """The held message with the present state of its recipients; ids may be shortened if unambiguous."""
+        """The held message with the present state of its recipients.
+
+        An id may be shortened while it is unambiguous, and the support id of the explanation serves too.
+        """
         ...
 
     def content(self, held_id: str) -> Iterator[bytes]:
@@ -96,7 +122,10 @@ class Store(Protocol):
     def release(
         self, held_id: str, *, recipients: Sequence[str] = (), to: str = "", actor: str, reason: str = ""
     ) -> HeldMessage:
-        """Owe the release to these recipients (all that are held if none is given). Idempotent."""
+        """Owe the release to these recipients (all that are held if none is given). Idempotent.
+
+        ``to`` sends one recipient's copy to another address; it needs exactly one recipient.
+        """
         ...
 
     def deny(
@@ -108,7 +137,7 @@ class Store(Protocol):
         reason: str = "",
         notices: Sequence[Notice] = (),
     ) -> HeldMessage:
-        """Decide that these recipients never get it."""
+        """Decide that these recipients never get it. The notices are owed only if this decides anything."""
         ...
 
     def delete(self, held_id: str, *, actor: str, reason: str = "") -> None:
@@ -123,8 +152,24 @@ class Store(Protocol):
         """The history of one held message, oldest first."""
         ...
 
+    def chain(self, gateway: str) -> Iterator[Link]:
+        """Every event of one gateway, in order, as ``audit.verify`` reads it."""
+        ...
+
     def claim(self, *, worker: str, lease: float, limit: int = 10) -> Sequence[OwedRelease | OwedNotice]:
-        """Owed rows that are due, claimed for ``lease`` seconds so that no other courier sends them."""
+        """Owed rows that are due, claimed for ``lease`` seconds so that no other courier sends them.
+
+        Releases of one held message that are due come together, even past ``limit``. A claim counts as an
+        attempt, so that a mail that ends the courier shows.
+        """
+        ...
+
+    def renew(self, rows: Sequence[int], *, worker: str, lease: float) -> bool:
+        """Keep claimed rows for another ``lease`` seconds; False if any is no longer this worker's to send."""
+        ...
+
+    def let_go(self, *, worker: str) -> None:
+        """Give back what this worker has claimed and not tried, at the end of its work."""
         ...
 
     def keep_rendered(self, row: int, rendered: bytes) -> None:
@@ -137,6 +182,14 @@ class Store(Protocol):
 
     def failed(self, row: int, *, reply: str, retry_in: float | None, actor: str) -> None:
         """The try failed; try again in ``retry_in`` seconds, or give up (None) and return it to ``held``."""
+        ...
+
+    def counts(self) -> Counts:
+        """The state of the store in numbers."""
+        ...
+
+    def tidy(self) -> None:
+        """Housekeeping without consequences: forget keys whose window is over, give free pages back."""
         ...
 
     def close(self) -> None:

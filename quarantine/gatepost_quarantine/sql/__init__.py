@@ -1,0 +1,28 @@
+"""Owns the store on SQL: the only place that knows SQLAlchemy and Alembic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from gatepost_config import settings as configured
+from gatepost_quarantine.sql.database import Database
+from gatepost_quarantine.sql.migrate import migrate
+from gatepost_quarantine.sql.store import SqlStore
+
+__all__ = ["SqlStore", "open_store"]
+
+
+def open_store(
+    settings: configured.Store, *, gateway: str, clock: Callable[[], datetime] | None = None
+) -> SqlStore:
+    """The store at ``settings.url``, with its tables made or upgraded. Raises StoreError.
+
+    No connection is open when this returns, so a process may open the store and then fork. ``gateway`` names
+    the audit chain; ``clock`` is for tests.
+    """
+    database = Database(settings.url, floor=settings.free_floor)
+    migrate(database)
+    return (
+        SqlStore(database, gateway=gateway) if clock is None else SqlStore(database, gateway=gateway, clock=clock)
+    )

@@ -1,0 +1,102 @@
+"""Owns the bytes of held messages: cut into pieces, each compressed with a checksum of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import zstandard
+from sqlalchemy import Connection, insert, select
+
+from gatepost_quarantine.sql.database import Database
+from gatepost_quarantine.sql.schema import chunk, message
+from gatepost_quarantine.store import NotFoundError, StoreError
+
+PIECE = 512 * 1024
+"""Bytes of a piece before compression."""
+
+READY = 24 * 1024 * 1024
+"""Compressed bytes that are made ready before the transaction starts; a larger message is finished inside it."""
+
+_LEVEL = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One piece: its place, its bytes before compression, and the compressed bytes."""
+
+    position: int
+    size: int
+    data: bytes
+
+
+class Pieces:
+    """A message's pieces. Compression is done ahead, outside the transaction, as far as ``READY`` allows."""
+
+    def __init__(self, content: Iterable[bytes]) -> None:
+        self._rest = _compressed(content)
+        self._ready: list[Piece] = []
+        waiting = 0
+        for piece in self._rest:
+            self._ready.append(piece)
+            waiting += len(piece.data)
+            if waiting >= READY:
+                break
+
+    def keep(self, connection: Connection, held_id: str) -> int:
+        """Insert every piece. The number of bytes before compression."""
+        size = 0
+        statement = insert(chunk)
+        for pieces in (self._ready, self._rest):
+            for piece in pieces:
+                size += piece.size
+                row = {"message_id": held_id, "position": piece.position, "size": piece.size, "data": piece.data}
+                connection.execute(statement, row)
+        return size
+
+
+def read(database: Database, held_id: str) -> Iterator[bytes]:
+    """The bytes in pieces. Raises StoreError if they are not whole; no connection is kept between pieces."""
+    with database.read() as connection:
+        row = connection.execute(
+            select(message.c.size, message.c.stored).where(message.c.id == held_id)
+        ).one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no held message {held_id}")
+    if not row.stored:
+        raise NotFoundError(f"the bytes of {held_id} have been deleted")
+    expand = zstandard.ZstdDecompressor().decompress
+    position, size = 0, 0
+    while size < row.size:
+        wanted = select(chunk.c.data).where(chunk.c.message_id == held_id, chunk.c.position == position)
+        with database.read() as connection:
+            data = connection.execute(wanted).scalar_one_or_none()
+        if data is None:
+            raise StoreError(f"{held_id} is not whole: piece {position} is missing")
+        try:
+            piece = expand(data, max_output_size=PIECE)
+        except zstandard.ZstdError as error:
+            raise StoreError(f"{held_id} is damaged in piece {position}: {error}") from error
+        size += len(piece)
+        position += 1
+        yield piece
+    if size != row.size:
+        raise StoreError(f"{held_id} is not whole: {size:,} of {row.size:,} bytes")
+
+
+def _compressed(content: Iterable[bytes]) -> Iterator[Piece]:
+    compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
+    for position, data in enumerate(_pieces(content)):
+        yield Piece(position, len(data), compressor.compress(data))
+
+
+def _pieces(content: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces of ``PIECE`` bytes, whatever sizes they come in."""
+    waiting = bytearray()
+    for data in content:
+        waiting += data
+        while len(waiting) >= PIECE:
+            yield bytes(waiting[:PIECE])
+            del waiting[:PIECE]
+    if waiting:
+        yield bytes(waiting)

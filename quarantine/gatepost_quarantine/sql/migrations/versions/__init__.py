@@ -1,0 +1,1 @@
+"""Owns the steps: one module for each revision, never changed once released."""

@@ -1,0 +1,146 @@
+"""Owns the tables. The migrations make them; a test holds the two together.
+
+Times are microseconds since 1970 in UTC and texts that came in with a message are JSON in ASCII, so that both
+engines keep exactly the same: no time zone, no collation and no character set has a say.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData()
+
+# A held message. ``record`` is what never changes about it; the other columns are there to be searched.
+message = Table(
+    "message",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("gateway", Text, nullable=False),
+    Column("support_id", Text, nullable=False),
+    Column("queue_id", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("stored", Boolean, nullable=False),
+    Column("search_text", Text, nullable=False),
+    Column("record", Text, nullable=False),
+    Index("message_received_at", "received_at"),
+    Index("message_support_id", "support_id"),
+    Index("message_message_id", "message_id"),
+    Index("message_sender", "sender"),
+    Index("message_queue", "queue", "received_at"),
+)
+
+# Which rules had a part in holding it.
+message_rule = Table(
+    "message_rule",
+    metadata,
+    Column("message_id", Text, ForeignKey("message.id"), primary_key=True),
+    Column("rule", Text, primary_key=True),
+    Index("message_rule_rule", "rule"),
+)
+
+# Where it stands for one recipient. ``record`` is what never changes about the recipient.
+recipient = Table(
+    "recipient",
+    metadata,
+    Column("message_id", Text, ForeignKey("message.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("address", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("decided_by", Text, nullable=False),
+    Column("decided_at", BigInteger),
+    Column("reason", Text, nullable=False),
+    Column("released_to", Text, nullable=False),
+    Column("reply", Text, nullable=False),
+    Column("record", Text, nullable=False),
+    Index("recipient_state", "state", "message_id"),
+    Index("recipient_address", "address"),
+)
+
+# The bytes, in order, each piece a zstd frame with a checksum of its own. ``size`` is before compression.
+chunk = Table(
+    "chunk",
+    metadata,
+    Column("message_id", Text, ForeignKey("message.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("size", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
+# Who owns an idempotency key, and until when. The row is the lock that two gateways race for.
+key_window = Table(
+    "key_window",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("held_id", Text, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("key_window_expires_at", "expires_at"),
+)
+
+# What is owed: releases (``position`` names the recipient) and notices (``notice`` says what to write).
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("position", Integer),
+    Column("recipient", Text, nullable=False),
+    Column("notice", Text, nullable=False),
+    Column("rendered", LargeBinary),
+    Column("attempts", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("lease_owner", Text, nullable=False),
+    Column("lease_until", BigInteger),
+    Column("done_at", BigInteger),
+    Column("reply", Text, nullable=False),
+    Index(
+        "outbox_due", "due_at", "id", sqlite_where=text("state = 'owed'"), postgresql_where=text("state = 'owed'")
+    ),
+    Index("outbox_message", "message_id"),
+)
+
+# The audit. Triggers refuse to change or remove a row; ``digest`` chains it to the row before.
+event = Table(
+    "event",
+    metadata,
+    Column("gateway", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("verb", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("held_id", Text, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("details", Text, nullable=False),
+    Column("previous", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Index("event_held_id", "held_id"),
+    Index("event_at", "at"),
+)
+
+# The last link of each gateway's chain: the row that writers of one chain queue up for.
+chain_head = Table(
+    "chain_head",
+    metadata,
+    Column("gateway", Text, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),
+)

@@ -1,0 +1,393 @@
+"""Owns SqlStore: the Store protocol in terms of one transaction for each method."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, and_, delete, exists, func, insert, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from gatepost_quarantine.audit import Event, Link, Verb
+from gatepost_quarantine.held import Chunks, HeldMessage, HoldOutcome, Notice, State
+from gatepost_quarantine.sql import chain, chunks, decisions, outbox, records
+from gatepost_quarantine.sql.database import Database
+from gatepost_quarantine.sql.schema import chunk, key_window, message, message_rule, recipient
+from gatepost_quarantine.sql.schema import outbox as outbox_table
+from gatepost_quarantine.store import (
+    ConflictError,
+    Counts,
+    Filter,
+    NotFoundError,
+    OwedNotice,
+    OwedRelease,
+    StoreError,
+)
+
+WINDOW_WITH_MESSAGE_ID = timedelta(days=5)
+"""How long a retry joins when the client gave a Message-ID: as long as mail servers usually retry."""
+
+WINDOW_WITHOUT = timedelta(minutes=15)
+"""How long it joins without one: two such mails a day apart may well be two mails."""
+
+_GATEPOST_MILTER = "gatepost-milter"
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class SqlStore:
+    """The store on SQLite or PostgreSQL. Safe to use from many threads and, once opened, after a fork.
+
+    ``gateway`` names the audit chain that this process writes. ``clock`` gives aware times.
+    """
+
+    def __init__(self, database: Database, *, gateway: str, clock: Callable[[], datetime] = _utc_now) -> None:
+        self._database = database
+        self._gateway = records.clean(gateway)
+        self._clock = clock
+
+    def hold(
+        self,
+        held: HeldMessage,
+        *,
+        content: Chunks,
+        notices: Sequence[Notice] = (),
+        events: Sequence[Event] = (),
+    ) -> HoldOutcome:
+        """See Store.hold."""
+        self._database.require_room(held.size)
+        pieces = chunks.Pieces(content())
+        now = self._now()
+        with self._database.write() as connection:
+            first = self._own_key(connection, "hold", held.key, held.id, now, lasting=held.key_has_message_id)
+            if first:
+                actor = events[0].actor if events else _GATEPOST_MILTER
+                details = {"queue_id": held.queue_id}
+                joined = Event(verb=Verb.JOIN, actor=actor, held_id=first, details=details, at=self._clock())
+                chain.append(connection, self._gateway, [joined])
+                return HoldOutcome(held_id=first, joined=True)
+            connection.execute(insert(message), records.message_row(held))
+            rows = [records.recipient_row(held.id, place, each) for place, each in enumerate(held.recipients)]
+            connection.execute(insert(recipient), rows)
+            rules = {finding.rule for finding in held.explanation.acting()}
+            if rules:
+                found = [{"message_id": held.id, "rule": rule} for rule in sorted(rules)]
+                connection.execute(insert(message_rule), found)
+            size = pieces.keep(connection, held.id)
+            if size != held.size:
+                raise StoreError(f"the message has {size:,} bytes, not {held.size:,}: nothing was kept")
+            outbox.owe_notices(connection, notices, held_id=held.id, now=now)
+            chain.append(connection, self._gateway, events)
+        return HoldOutcome(held_id=held.id, joined=False)
+
+    def owe(
+        self,
+        notices: Sequence[Notice],
+        *,
+        key: str,
+        key_has_message_id: bool = True,
+        events: Sequence[Event] = (),
+    ) -> bool:
+        """See Store.owe."""
+        now = self._now()
+        with self._database.write() as connection:
+            if self._own_key(connection, "owe", key, "owed", now, lasting=key_has_message_id):
+                return False
+            outbox.owe_notices(connection, notices, held_id="", now=now)
+            chain.append(connection, self._gateway, events)
+        return True
+
+    def get(self, held_id: str) -> HeldMessage:
+        """See Store.get."""
+        with self._database.read() as connection:
+            return self._load(connection, self._resolve(connection, held_id))
+
+    def content(self, held_id: str) -> Iterator[bytes]:
+        """See Store.content."""
+        with self._database.read() as connection:
+            full = self._resolve(connection, held_id)
+        return chunks.read(self._database, full)
+
+    def list(self, wanted: Filter) -> Sequence[HeldMessage]:
+        """See Store.list."""
+        query = select(message).order_by(message.c.received_at, message.c.id).limit(wanted.limit)
+        if wanted.states:
+            query = query.where(
+                exists().where(recipient.c.message_id == message.c.id, recipient.c.state.in_(wanted.states))
+            )
+        if wanted.search:
+            needle = records.clean(wanted.search).casefold()
+            query = query.where(message.c.search_text.contains(needle, autoescape=True))
+        if wanted.rule:
+            query = query.where(
+                exists().where(message_rule.c.message_id == message.c.id, message_rule.c.rule == wanted.rule)
+            )
+        if wanted.queue:
+            query = query.where(message.c.queue == wanted.queue)
+        if wanted.since is not None:
+            query = query.where(message.c.received_at >= records.micros(wanted.since))
+        with self._database.read() as connection:
+            return self._with_recipients(connection, connection.execute(query).all())
+
+    def release(
+        self, held_id: str, *, recipients: Sequence[str] = (), to: str = "", actor: str, reason: str = ""
+    ) -> HeldMessage:
+        """See Store.release."""
+        now = self._now()
+        with self._database.write() as connection:
+            held, stored = self._locked(connection, held_id)
+            events = []
+            for position in decisions.to_release(held, recipients, to=to):
+                if not stored:
+                    raise ConflictError(f"the bytes of {held.id} have been deleted")
+                address = held.recipients[position].address
+                outbox.owe_release(connection, held_id=held.id, position=position, to=to or address, now=now)
+                decisions.decide(
+                    connection,
+                    held,
+                    position,
+                    state=State.RELEASING,
+                    actor=actor,
+                    now=now,
+                    reason=reason,
+                    released_to=to or address,
+                )
+                details = {"to": to} if to else {}
+                events.append(self._event(Verb.RELEASE, held, actor, reason, recipient=address, details=details))
+            chain.append(connection, self._gateway, events)
+            return self._load(connection, held.id)
+
+    def deny(
+        self,
+        held_id: str,
+        *,
+        recipients: Sequence[str] = (),
+        actor: str,
+        reason: str = "",
+        notices: Sequence[Notice] = (),
+    ) -> HeldMessage:
+        """See Store.deny."""
+        now = self._now()
+        with self._database.write() as connection:
+            held, _stored = self._locked(connection, held_id)
+            events = []
+            for position in decisions.to_deny(held, recipients):
+                decisions.take_back(connection, held, position, now=now)
+                decisions.decide(
+                    connection, held, position, state=State.DENIED, actor=actor, now=now, reason=reason
+                )
+                address = held.recipients[position].address
+                events.append(self._event(Verb.DENY, held, actor, reason, recipient=address))
+            if events:
+                outbox.owe_notices(connection, notices, held_id=held.id, now=now)
+            chain.append(connection, self._gateway, events)
+            return self._load(connection, held.id)
+
+    def delete(self, held_id: str, *, actor: str, reason: str = "") -> None:
+        """See Store.delete."""
+        now = self._now()
+        with self._database.write() as connection:
+            held, stored = self._locked(connection, held_id)
+            for position in decisions.to_delete(held):
+                decisions.take_back(connection, held, position, now=now)
+                decisions.decide(
+                    connection, held, position, state=State.DELETED, actor=actor, now=now, reason=reason
+                )
+            if not stored:
+                return
+            connection.execute(delete(chunk).where(chunk.c.message_id == held.id))
+            connection.execute(update(message).where(message.c.id == held.id).values(stored=False))
+            chain.append(connection, self._gateway, [self._event(Verb.DELETE, held, actor, reason)])
+
+    def record(self, event: Event) -> None:
+        """See Store.record."""
+        with self._database.write() as connection:
+            chain.append(connection, self._gateway, [event])
+
+    def events(self, held_id: str) -> Sequence[Event]:
+        """See Store.events."""
+        with self._database.read() as connection:
+            return chain.of_message(connection, self._resolve(connection, held_id))
+
+    def chain(self, gateway: str) -> Iterator[Link]:
+        """See Store.chain."""
+        return chain.read(self._database, gateway)
+
+    def claim(self, *, worker: str, lease: float, limit: int = 10) -> Sequence[OwedRelease | OwedNotice]:
+        """See Store.claim."""
+        now = self._now()
+        with self._database.read() as connection:
+            if connection.execute(select(outbox_table.c.id).where(outbox.due(now)).limit(1)).first() is None:
+                return []
+        with self._database.write() as connection:
+            rows = outbox.claim(connection, worker=worker, now=now, until=self._after(lease), limit=limit)
+            ids = {row.message_id for row in rows if row.kind == outbox.RELEASE}
+            found = connection.execute(select(message).where(message.c.id.in_(ids))).all()
+            held = {each.id: each for each in self._with_recipients(connection, found)}
+        return [
+            outbox.owed_release(row, held[row.message_id])
+            if row.kind == outbox.RELEASE
+            else outbox.owed_notice(row)
+            for row in rows
+        ]
+
+    def renew(self, rows: Sequence[int], *, worker: str, lease: float) -> bool:
+        """See Store.renew."""
+        with self._database.write() as connection:
+            return outbox.renew(connection, rows, worker=worker, until=self._after(lease))
+
+    def let_go(self, *, worker: str) -> None:
+        """See Store.let_go."""
+        with self._database.write() as connection:
+            outbox.let_go(connection, worker=worker)
+
+    def keep_rendered(self, row: int, rendered: bytes) -> None:
+        """See Store.keep_rendered."""
+        with self._database.write() as connection:
+            outbox.keep_rendered(connection, row, rendered)
+
+    def sent(self, row: int, *, reply: str, actor: str) -> None:
+        """See Store.sent."""
+        with self._database.write() as connection:
+            events = outbox.sent(connection, row, reply=records.clean(reply), actor=actor, now=self._now())
+            chain.append(connection, self._gateway, events)
+
+    def failed(self, row: int, *, reply: str, retry_in: float | None, actor: str) -> None:
+        """See Store.failed."""
+        reply = records.clean(reply)
+        with self._database.write() as connection:
+            if retry_in is not None:
+                outbox.put_off(connection, row, reply=reply, due_at=self._after(retry_in))
+                return
+            events = outbox.give_up(connection, row, reply=reply, actor=actor, now=self._now())
+            chain.append(connection, self._gateway, events)
+
+    def counts(self) -> Counts:
+        """See Store.counts."""
+        now = self._now()
+        owed = outbox_table.c.state == outbox.RowState.OWED
+        waiting = and_(recipient.c.message_id == message.c.id, recipient.c.state == State.HELD)
+        with self._database.read() as connection:
+            unreviewed = connection.execute(
+                select(func.count(), func.min(message.c.received_at)).select_from(message).join(recipient, waiting)
+            ).one()
+            late = connection.execute(select(func.count(), func.min(outbox_table.c.created_at)).where(owed)).one()
+        return Counts(
+            unreviewed=unreviewed[0],
+            oldest_unreviewed=_age(unreviewed[1], now),
+            owed=late[0],
+            oldest_owed=_age(late[1], now),
+            free=self._database.free(),
+            floor=self._database.floor,
+        )
+
+    def tidy(self) -> None:
+        """See Store.tidy."""
+        with self._database.write() as connection:
+            connection.execute(delete(key_window).where(key_window.c.expires_at <= self._now()))
+            if self._database.on_sqlite:
+                # A bounded bite, so that no hold waits long for it.
+                connection.execute(text("PRAGMA incremental_vacuum(2000)"))
+
+    def close(self) -> None:
+        """See Store.close."""
+        self._database.close()
+
+    def _now(self) -> int:
+        return records.micros(self._clock())
+
+    def _after(self, seconds: float) -> int:
+        return records.micros(self._clock() + timedelta(seconds=seconds))
+
+    def _own_key(
+        self, connection: Connection, purpose: str, key: str, owner: str, now: int, *, lasting: bool
+    ) -> str:
+        """Become the owner of a key unless its window is open. The earlier owner, empty if we own it now.
+
+        One statement decides: on PostgreSQL a second gateway waits in it for the first one's commit, and then
+        sees its row; on SQLite the write lock has already put one after the other.
+        """
+        window = WINDOW_WITH_MESSAGE_ID if lasting else WINDOW_WITHOUT
+        row = {
+            "key": f"{purpose}:{key}",
+            "held_id": owner,
+            "expires_at": now + window // timedelta(microseconds=1),
+        }
+        dialect = sqlite if self._database.on_sqlite else postgresql
+        taking = dialect.insert(key_window).values(row)
+        taken = connection.execute(
+            taking.on_conflict_do_update(
+                index_elements=[key_window.c.key],
+                set_={"held_id": row["held_id"], "expires_at": row["expires_at"]},
+                where=key_window.c.expires_at <= now,
+            ).returning(key_window.c.key)
+        )
+        if taken.first() is not None:
+            return ""
+        earlier = select(key_window.c.held_id).where(key_window.c.key == row["key"])
+        return str(connection.execute(earlier).scalar_one())
+
+    def _resolve(self, connection: Connection, held_id: str) -> str:
+        """The full id of a shortened one, or of a support id."""
+        wanted = records.clean(held_id).strip()
+        if not wanted:
+            raise NotFoundError("no id was given")
+        if connection.execute(select(message.c.id).where(message.c.id == wanted)).first():
+            return wanted
+        for condition in (
+            message.c.id.startswith(wanted.lower(), autoescape=True),
+            message.c.support_id == wanted.casefold(),
+        ):
+            ids = connection.execute(select(message.c.id).where(condition).limit(2)).scalars().all()
+            if len(ids) == 1:
+                return str(ids[0])
+            if ids:
+                raise NotFoundError(f"{wanted} is the start of several ids; give more of it")
+        raise NotFoundError(f"there is no held message {wanted}")
+
+    def _load(self, connection: Connection, held_id: str) -> HeldMessage:
+        row = connection.execute(select(message).where(message.c.id == held_id)).one()
+        return self._with_recipients(connection, [row])[0]
+
+    def _locked(self, connection: Connection, held_id: str) -> tuple[HeldMessage, bool]:
+        """The message, with other decisions about it kept waiting; and whether its bytes are there."""
+        full = self._resolve(connection, held_id)
+        stored = decisions.lock(connection, full)
+        return self._load(connection, full), stored
+
+    def _with_recipients(self, connection: Connection, rows: Sequence[Any]) -> builtins.list[HeldMessage]:
+        if not rows:
+            return []
+        found: dict[str, list[Any]] = {row.id: [] for row in rows}
+        wanted = select(recipient).where(recipient.c.message_id.in_(found))
+        for each in connection.execute(wanted.order_by(recipient.c.message_id, recipient.c.position)):
+            found[each.message_id].append(each)
+        return [records.held_message(row, found[row.id]) for row in rows]
+
+    def _event(
+        self,
+        verb: Verb,
+        held: HeldMessage,
+        actor: str,
+        reason: str,
+        *,
+        recipient: str = "",
+        details: dict[str, str] | None = None,
+    ) -> Event:
+        return Event(
+            verb=verb,
+            actor=actor,
+            held_id=held.id,
+            recipient=recipient,
+            reason=reason,
+            details=details or {},
+            at=self._clock(),
+        )
+
+
+def _age(since: int | None, now: int) -> float:
+    return 0.0 if since is None else max(0, now - since) / 1_000_000
