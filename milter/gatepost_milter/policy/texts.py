@@ -7,12 +7,13 @@ not looked at again, so a file named ``{school}`` stays a file named ``{school}`
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gatepost_config.policy_document import PLACEHOLDER, Limit, PolicyDocument, Rule
 from gatepost_config.settings import School
 from gatepost_config.words import Evidence
+from gatepost_milter.inspection.model import FileClass
 
 NAME_LENGTH = 80
 """Characters of one file name in a sentence."""
@@ -20,6 +21,7 @@ NAME_LENGTH = 80
 NAMES = 3
 """Names that a sentence lists before it only counts."""
 
+_CLASSES = frozenset(each.value for each in FileClass)
 _SPACE = {"Zs", "Zl", "Zp"}
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn"}
 
@@ -94,7 +96,9 @@ def _found(evidence: Sequence[Evidence]) -> dict[str, str]:
     names = list(dict.fromkeys(f"“{harmless(item.name)}”" for item in named if item.name and item.kind != "more"))
     more = sum(int(item.details.get("count", 0)) for item in named if item.kind == "more")
     sizes = [size_text(int(item.details["size"])) for item in named if "size" in item.details]
-    reasons = dict.fromkeys(str(item.details["reason"]) for item in named if item.details.get("reason"))
+    reasons = dict.fromkeys(
+        reason for item in named for reason in _reasons(str(item.details.get("reason", ""))) if reason
+    )
     single = len(names) + more <= 1
     return {
         "names": _joined(names, more=more) or "this message",
@@ -104,6 +108,13 @@ def _found(evidence: Sequence[Evidence]) -> dict[str, str]:
         "it": "it" if single else "they",
         "them": "it" if single else "them",
     }
+
+
+def _reasons(reason: str) -> Iterator[str]:
+    """Inspection's reasons one by one, without the class in front: “executable: Windows program”."""
+    for part in reason.split("; "):
+        word, _, why = part.partition(": ")
+        yield why if why and word in _CLASSES else part
 
 
 def _joined(items: Sequence[str], *, more: int = 0) -> str:
