@@ -38,22 +38,22 @@ class _Draft:
     def person(self, families: dict[str, set[str]]) -> Person:
         ties = set(self.ties)
         for tie in self.ties:
-            ties |= families.get(tie, frozenset())
+            ties.update(families.get(tie, ()))
         return Person(
             address=self.address,
             name=self.name,
             roles=tuple(dict.fromkeys(self.roles)),
-            aliases=tuple(dict.fromkeys(self.aliases)),
-            logins=tuple(dict.fromkeys(self.logins)),
-            personal=tuple(dict.fromkeys(self.personal)),
+            aliases=_once(self.aliases),
+            logins=_once(self.logins),
+            personal=_once(self.personal),
             groups=frozenset(self.groups),
             department=self.department,
             year=self.year,
             section=self.section,
             pupils=frozenset(self.pupils),
             ties=frozenset(ties),
-            supervisors=tuple(dict.fromkeys(self.supervisors)),
-            delegates=tuple(dict.fromkeys(self.delegates)),
+            supervisors=_once(self.supervisors),
+            delegates=_once(self.delegates),
             source=self.source,
         )
 
@@ -134,6 +134,11 @@ class PeopleReader:
                     f"the login “{login}” already belongs to {owner} ({source})",
                     "a login must lead to one person; the first row keeps it",
                 )
+
+
+def _once(values: list[str]) -> tuple[str, ...]:
+    """The values, each once, in order."""
+    return tuple(dict.fromkeys(values)) if len(values) > 1 else tuple(values)
 
 
 def _kinds(row: Row, kind: Kind | None) -> list[Kind]:

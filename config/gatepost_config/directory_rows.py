@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from difflib import get_close_matches
@@ -84,7 +84,7 @@ def plan_columns(table: Table, *, shape: Shape, kind: Kind | None) -> Plan:
             ignored.append(text)
     layout = next(iter(sorted(layouts - {""})), "own")
     for index, text in unknown:
-        remedy = _suggest(text, own, likeness=0.6 if layout == "own" else _LIKENESS)
+        remedy = _suggest(text, own, likeness=0.7 if layout == "own" else _LIKENESS)
         if layout == "own" or remedy:
             message = f"there is no column “{text}”"
             problems.append(table.problem(table.head_line, index, message, remedy or _all_columns(shape)))
@@ -108,8 +108,8 @@ def suggest(word: str, known: list[str], *, likeness: float = 0.6) -> str:
 
 
 def _suggest(text: str, own: dict[str, str], *, likeness: float) -> str:
-    names = own | {head: each.head for head, each in KNOWN_HEADS.items()}
-    close = get_close_matches(plain(text), [*own, *KNOWN_HEADS], n=1, cutoff=likeness)
+    names = {head: each.head for head, each in KNOWN_HEADS.items() if each.column} | own
+    close = get_close_matches(plain(text), list(names), n=1, cutoff=likeness)
     return f"did you mean “{names[close[0]]}”?" if close else ""
 
 
@@ -147,11 +147,13 @@ class Row:
             return index
         return self.plan.columns.get(column, [0])[0]
 
-    def filled(self, column: str) -> Iterator[tuple[int, str]]:
+    def filled(self, column: str) -> Sequence[tuple[int, str]]:
         """The cells of ``column`` that say something, with their index."""
-        for index in self.plan.columns.get(column, ()):
-            if index < len(self.cells) and (value := self.cells[index].strip()):
-                yield index, value
+        indices = self.plan.columns.get(column)
+        if indices is None:
+            return ()
+        cells = self.cells
+        return [(index, value) for index in indices if index < len(cells) and (value := cells[index].strip())]
 
     def text(self, column: str) -> str:
         """The first cell of ``column`` that says anything, with its white space made single spaces."""
@@ -175,15 +177,21 @@ class Row:
         return self._list(column, _LIST, str.lower)
 
     def _list(self, column: str, between: re.Pattern[str], form: Callable[[str], str]) -> tuple[str, ...]:
-        values = (form(item) for _, cell in self.filled(column) for item in between.split(cell))
+        filled = self.filled(column)
+        if not filled:
+            return ()
+        values = (form(item) for _, cell in filled for item in between.split(cell))
         return tuple(dict.fromkeys(value for value in values if value))
 
     def ids(self, column: str) -> tuple[str, ...]:
         """Ids with their numbering in front, so that ids of two systems never meet: ``admission 1234``."""
+        filled = self.filled(column)
+        if not filled:
+            return ()
         return tuple(
             dict.fromkeys(
                 f"{self.plan.numbers.get(index, '')} {item}".strip().lower()
-                for index, cell in self.filled(column)
+                for index, cell in filled
                 for item in _LIST.split(cell)
                 if item
             )

@@ -53,8 +53,9 @@ def parse_name(display: str) -> Name:
     text = unicodedata.normalize("NFKD", display[:_LIMIT])
     text = "".join(letter for letter in text if not unicodedata.combining(letter)).casefold()
     text = _BRACKETED.sub(" ", text)
-    head, comma, tail = text.partition(",")
-    words, titled = _words(f"{tail} {head}" if comma and _words(tail)[0] else text)
+    head, _, tail = text.partition(",")
+    inverted = not _LETTERS_AFTER.issuperset(_words(tail)[0])  # "Patel, Anita", not "Anita Patel, OBE"
+    words, titled = _words(f"{tail} {head}" if inverted else text)
     if not words:
         return Name()
     return Name(surname=words[-1], given=tuple(words[:-1]), titled=titled)

@@ -151,6 +151,10 @@ class Settings(Model):
         default={},
         description="Mailboxes of the policy's roles at this school; a role left out keeps the policy's own.",
     )
+    directory: Path | None = Field(
+        default=None,
+        description="Folder of the people directory's CSV files; without one, nobody at the school is known.",
+    )
     gateway: str = Field(
         default_factory=socket.getfqdn, description="This gateway's host name, as Received fields show it."
     )
