@@ -44,6 +44,4 @@ def walk(
 
 def opened(content: bytes, name: str, *, claimed: str = "application/octet-stream") -> dict[str, Attachment]:
     """What ``walk`` finds under default bounds, by the path below the part."""
-    return {
-        each.path.removeprefix("part 2 › "): each for each in walk(content, name, claimed=claimed).attachments
-    }
+    return {each.path.removeprefix("part 2 › "): each for each in walk(content, name, claimed=claimed).attachments}

@@ -143,7 +143,7 @@ def test_a_program_in_a_document_is_found() -> None:
 
 
 def bomb(layers: int, width: int) -> bytes:
-    """A bomb in the manner of 42.zip: ``width`` copies in each of ``layers`` layers, a gigabyte of nothing below."""
+    """A bomb in the manner of 42.zip: ``width`` copies in each of ``layers`` layers, much nothing below."""
     content = files.zipped({"0.dll": bytes(32 * 1024 * 1024)})
     for layer in range(layers):
         content = files.zipped({f"{layer}-{number}.zip": content for number in range(width)})

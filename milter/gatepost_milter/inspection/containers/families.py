@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from gatepost_milter.inspection.containers import zipped
+from gatepost_milter.inspection.containers import archived, squeezed, zipped
 from gatepost_milter.inspection.containers.walk import Family
 
-ALL: tuple[Family, ...] = (zipped.FAMILY,)
+ALL: tuple[Family, ...] = (
+    zipped.FAMILY,
+    squeezed.FAMILY,
+    archived.FAMILY,
+    archived.UNREAD,
+)

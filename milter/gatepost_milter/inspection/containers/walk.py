@@ -15,7 +15,7 @@ import os
 import struct
 import time
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 
 import zstandard
@@ -113,7 +113,7 @@ class Scratch:
         end = self._size
         self._size += -end % mmap.ALLOCATIONGRANULARITY
         os.ftruncate(self._file, self._size)
-        return mmap.mmap(self._file, end - start, access=mmap.ACCESS_READ, offset=start)
+        return mmap.mmap(self._file, end - start, access=mmap.ACCESS_COPY, offset=start)
 
     def release(self, buffer: Buffer) -> None:
         """Give the youngest buffer back."""
@@ -357,8 +357,11 @@ def feed(
     *,
     start: int = 0,
     end: int | None = None,
-) -> Iterable[bytes]:
-    """What ``unpacker`` makes of the bytes between ``start`` and ``end``, in pieces of bounded size."""
+) -> Generator[bytes, None, int]:
+    """What ``unpacker`` makes of the bytes between ``start`` and ``end``, in pieces of bounded size.
+
+    Returns where its stream ended. Raises UnreadableError when the bytes end before the stream does.
+    """
     stop = len(data) if end is None else min(end, len(data))
     position = start
     rest = b""
@@ -381,6 +384,7 @@ def feed(
             rest = unpacker.unconsumed_tail
         if piece:
             yield piece
+    return position - len(unpacker.unused_data)
 
 
 def warm_up() -> None:

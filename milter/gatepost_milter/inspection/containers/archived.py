@@ -1,0 +1,236 @@
+"""Owns the archives and disk images that libarchive reads: 7z, rar, cab, iso, tar, cpio, ar, deb, rpm, lha, xar.
+
+An archive may stand behind other data (a self-extractor, a picture with a rar after it): its mark is looked for
+where unpackers look. Kinds that nothing here reads are ``opaque``, never plain.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import mmap
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from libarchive import ffi
+from libarchive.exception import ArchiveError
+
+from gatepost_milter.inspection.containers.walk import Family, File, UnreadableError, Walk
+from gatepost_milter.inspection.detect import Buffer
+from gatepost_milter.inspection.model import FileClass
+
+# libarchive's Python side logs warnings with names out of the archive; private, and nobody reads them here.
+logging.getLogger(ffi.logger.name).disabled = True
+
+_PIECE = 256 * 1024
+_SEARCHED = 8 * 1024 * 1024
+_DIRECTORY, _KIND = 0o040000, 0o170000
+
+# Marks at a fixed place, and the libarchive formats and filters that may read what bears them.
+_MARKS: tuple[tuple[int, bytes, tuple[str, ...], tuple[str, ...]], ...] = (
+    (0, b"7z\xbc\xaf\x27\x1c", ("7zip",), ()),
+    (0, b"Rar!\x1a\x07", ("rar", "rar5"), ()),
+    (0, b"MSCF\0\0\0\0", ("cab",), ()),
+    (0, b"!<arch>\n", ("ar",), ()),
+    (0, b"070701", ("cpio",), ()),
+    (0, b"070702", ("cpio",), ()),
+    (0, b"070707", ("cpio",), ()),
+    (0, b"\xc7\x71", ("cpio",), ()),
+    (0, b"xar!", ("xar",), ("gzip", "bzip2", "xz", "lzma")),
+    (0, b"\xed\xab\xee\xdb", ("cpio",), ("rpm", "gzip", "bzip2", "xz", "lzma", "zstd")),
+    (257, b"ustar", ("tar",), ()),
+    (32769, b"CD001", ("iso9660",), ()),
+    (2, b"-lh", ("lha",), ()),
+    (2, b"-lz", ("lha",), ()),
+)
+_ANYWHERE = re.compile(
+    rb"(?s)7z\xbc\xaf\x27\x1c\x00[\x00-\x04]"
+    rb"|Rar!\x1a\x07[\x00\x01]"
+    rb"|MSCF\0{4}.{4}\0{4}.{4}\0{4}\x03\x01"
+)
+_OLD_TAR = frozenset({"tar"})
+
+# Archives that nothing here reads, by their first bytes.
+_UNREAD = (
+    (0, b"\x60\xea", "an ARJ archive"),
+    (7, b"**ACE**", "an ACE archive"),
+    (0, b"ALZ\x01", "an ALZip archive"),
+    (0, b"EGGA", "an EGG archive"),
+    (0, b"7kSt", "a ZPAQ archive"),
+    (0, b"zPQ", "a ZPAQ archive"),
+    (0, b"MSWIM\0\0\0", "a Windows image"),
+    (0, b"ITSF", "a compiled help file"),
+    (0, b"StuffIt", "a StuffIt archive"),
+    (0, b"SIT!", "a StuffIt archive"),
+    (20, b"\xdc\xa7\xc4\xfd", "a ZOO archive"),
+    (0, b"hsqs", "a Squashfs image"),
+)
+_VOLUME = re.compile(r"(?:\d{3}|[rz]\d\d)\Z")
+
+
+def _found(file: File) -> tuple[int, tuple[str, ...], tuple[str, ...]] | None:
+    """Where an archive starts, and the formats and filters to read it by."""
+    for at, mark, formats, filters in _MARKS:
+        if file.data[at : at + len(mark)] == mark:
+            return 0, formats, filters
+    if file.mime in ("application/x-tar", "application/x-gtar") or file.extensions() & _OLD_TAR:
+        return 0, ("tar",), ()
+    if file.data[:2] != b"PK" and len(file.data) > 64:
+        match = _ANYWHERE.search(file.data, 0, _SEARCHED)
+        if match:
+            formats = {b"7": ("7zip",), b"R": ("rar", "rar5"), b"M": ("cab",)}[match[0][:1]]
+            return match.start(), formats, ()
+    return None
+
+
+def knows(file: File) -> bool:
+    """A mark of an archive at its place, or that of a self-extractor's payload."""
+    return len(file.data) > 8 and _found(file) is not None
+
+
+def open_(walk: Walk, file: File) -> None:
+    """Hand over every member."""
+    found = _found(file)
+    if found is None:
+        return
+    start, formats, filters = found
+    if start:
+        file.mark(FileClass.ARCHIVE, "an archive follows other data")
+    elif not file.classes & {FileClass.INSTALLER, FileClass.DISK_IMAGE}:
+        file.mark(FileClass.ARCHIVE, f"{formats[0]} archive")
+    with _reader(file.data, start, formats, filters) as archive:
+        _members(walk, file, archive)
+
+
+def _members(walk: Walk, file: File, archive: int) -> None:
+    entry = ctypes.c_void_p()
+    count = 0
+    while True:
+        walk.budget.check()
+        try:
+            if ffi.read_next_header(archive, ctypes.byref(entry)) == ffi.ARCHIVE_EOF:
+                break
+        except ArchiveError as error:
+            _explain(file, error)
+            return
+        if ffi.entry_filetype(entry) & _KIND == _DIRECTORY:
+            continue
+        count += 1
+        names = _names(entry)
+        if _encrypted(entry):
+            file.mark(FileClass.ENCRYPTED, "files in it are encrypted")
+            mark = (FileClass.ENCRYPTED, "it cannot be read without the password")
+            size = ffi.entry_size(entry) if ffi.entry_size_is_set(entry) else -1
+            walk.member(file, None, raw_names=names, marks=[mark], size=max(size, -1))
+            continue
+        walk.unpack(file, _data(archive), raw_names=names)
+    if not count and len(file.data) > 10240 and file.data[:64] != b"\0" * 64:
+        file.mark(FileClass.OPAQUE, "no file could be read from it")
+
+
+def _explain(file: File, error: ArchiveError) -> None:
+    words = str(error.msg).lower()
+    if "encrypt" in words or "passphrase" in words or "password" in words:
+        file.mark(FileClass.ENCRYPTED, "its list of files is encrypted")
+    else:
+        file.mark(FileClass.OPAQUE, "it is damaged, or packed in a way that cannot be read")
+
+
+def _names(entry: ctypes.c_void_p) -> Sequence[str]:
+    wide = ffi.entry_pathname_w(entry)
+    raw = ffi.entry_pathname(entry)
+    names = [wide] if wide else []
+    if raw:
+        names.append(raw.decode("utf-8", "replace"))
+    return list(dict.fromkeys(names)) or ["unnamed"]
+
+
+def _encrypted(entry: ctypes.c_void_p) -> bool:
+    return bool(_entry_is_data_encrypted(entry) or _entry_is_metadata_encrypted(entry))
+
+
+def _data(archive: int) -> Iterator[bytes]:
+    buffer = ctypes.create_string_buffer(_PIECE)
+    while True:
+        try:
+            size = ffi.read_data(archive, buffer, _PIECE)
+        except ArchiveError as error:
+            words = str(error.msg).lower()
+            locked = "encrypt" in words or "passphrase" in words
+            raise UnreadableError("it is encrypted" if locked else "it is damaged") from error
+        if size <= 0:
+            return
+        yield buffer.raw[:size]
+
+
+@contextmanager
+def _reader(data: Buffer, start: int, formats: Sequence[str], filters: Sequence[str]) -> Iterator[int]:
+    """An open libarchive handle on ``data`` from ``start``."""
+    archive = ffi.read_new()
+    view = None
+    if isinstance(data, mmap.mmap):
+        view = (ctypes.c_char * len(data)).from_buffer(data)
+        address = ctypes.addressof(view)
+    else:
+        address = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
+    try:
+        for name in filters:
+            ffi.get_read_filter_function(name)(archive)
+        for name in formats:
+            ffi.get_read_format_function(name)(archive)
+        ffi.read_open_memory(archive, address + start, len(data) - start)
+        yield archive
+    except ArchiveError as error:
+        raise UnreadableError("it is damaged, or packed in a way that cannot be read") from error
+    finally:
+        ffi.read_free(archive)
+        del view
+
+
+def raw(data: Buffer, filter_name: str) -> Iterator[bytes]:
+    """What one libarchive filter makes of ``data``: for packers that Python has no module for."""
+    with _reader(data, 0, ("raw",), (filter_name,)) as archive:
+        entry = ctypes.c_void_p()
+        if ffi.read_next_header(archive, ctypes.byref(entry)) != ffi.ARCHIVE_EOF:
+            yield from _data(archive)
+
+
+def _entry_function(name: str) -> ctypes._NamedFuncPointer:
+    function: ctypes._NamedFuncPointer = getattr(ffi.libarchive, name)
+    function.argtypes = [ctypes.c_void_p]
+    function.restype = ctypes.c_int
+    return function
+
+
+_entry_is_data_encrypted = _entry_function("archive_entry_is_data_encrypted")
+_entry_is_metadata_encrypted = _entry_function("archive_entry_is_metadata_encrypted")
+# Looked up now: an inspector can open no library later.
+for _format in ("rar5", "raw", *(each for _, _, formats, _ in _MARKS for each in formats)):
+    ffi.get_read_format_function(_format)
+
+
+def _unread(file: File) -> str:
+    for at, mark, words in _UNREAD:
+        if file.data[at : at + len(mark)] == mark:
+            return words
+    if FileClass.DISK_IMAGE in file.classes and file.data[32769:32774] != b"CD001":
+        return "a disk image of this kind"
+    if any(_VOLUME.match(each) for each in file.extensions()) and file.mime == "application/octet-stream":
+        return "one volume of a split archive"
+    return ""
+
+
+def knows_unread(file: File) -> bool:
+    """A container of a kind that nothing here reads."""
+    return bool(_unread(file))
+
+
+def refuse(walk: Walk, file: File) -> None:
+    """Say that it cannot be opened."""
+    walk.budget.check()
+    file.mark(FileClass.OPAQUE, f"{_unread(file)} cannot be opened here")
+
+
+FAMILY = Family(name="archive", knows=knows, open=open_)
+UNREAD = Family(name="container", knows=knows_unread, open=refuse)
