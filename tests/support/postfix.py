@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import shutil
 import smtplib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gatepost_config.documents import load_settings
 from gatepost_milter.demo import postfix
 from gatepost_milter.demo.gateway import Gateway
 from gatepost_milter.demo.logins import PASSWORD, LoginServer
 from gatepost_milter.demo.mailboxes import Delivery, Listener, Mailboxes
 from gatepost_milter.demo.postfix import Ports, PrivatePostfix, Site
+from gatepost_quarantine.held import HeldMessage
+from gatepost_quarantine.sql import SqlStore, open_store
+from gatepost_quarantine.store import Filter
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "config" / "postfix"
 PATIENCE = 30.0
@@ -69,6 +74,45 @@ class PostfixLab:
         )
         assert came, f"{address} did not get {count} mails\n{self.postfix.log()}"
         return self.mailboxes.of(address)
+
+    @property
+    def running(self) -> Gateway:
+        """The gateway of a lab that has one."""
+        assert self.gateway is not None
+        return self.gateway
+
+    @contextmanager
+    def store(self) -> Iterator[SqlStore]:
+        """The gateway's store, opened beside the milter and the courier."""
+        settings = load_settings(self.running.config)
+        opened = open_store(settings.store, gateway=settings.gateway)
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+    def held(self, subject: str = "") -> tuple[HeldMessage, ...]:
+        """What the store holds, undecided or not; only messages of this subject if one is given."""
+        with self.store() as store:
+            kept = store.list(Filter(limit=1000))
+        return tuple(each for each in kept if subject in ("", each.subject))
+
+    def release(self, held: HeldMessage, *recipients: str) -> None:
+        """Let the courier send a held message to these recipients, or to all that are held."""
+        with self.store() as store:
+            store.release(held.id, recipients=recipients, actor="story", reason="the story wants it")
+
+    def undelivered(self, address: str) -> bool:
+        """Whether the address has nothing, now that Postfix has nothing left to do."""
+        self.settle()
+        return not self.mailboxes.of(address)
+
+    def settle(self) -> None:
+        """Wait until Postfix's queue is empty: only then does "nothing came" mean that nothing comes."""
+        deadline = time.monotonic() + PATIENCE
+        while self.postfix.queue():
+            assert time.monotonic() < deadline, f"the queue does not empty\n{self.postfix.log()}"
+            time.sleep(0.05)  # Postfix tells nobody when it is done; the deadline bounds the asking
 
     def inbound(
         self,

@@ -1,0 +1,34 @@
+"""Owns the mails of the end-to-end stories, and what a story knows of a delivered message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gatepost_milter.demo.samples import letter, program, zipped
+
+
+def clean(
+    subject: str, *, text: str = "Nothing to see here.\n", attachments: Mapping[str, bytes] | None = None
+) -> bytes:
+    """A harmless letter from outside."""
+    return letter(
+        sender="someone@outside.example",
+        to=("t.teacher@school.example",),
+        subject=subject,
+        text=text,
+        attachments=attachments,
+    )
+
+
+def infected(subject: str) -> bytes:
+    """A letter with a program inside a zip."""
+    return clean(subject, attachments={"invoice.zip": zipped({"invoice.exe": program()})})
+
+
+def as_sent(delivered: bytes) -> bytes:
+    """A delivered message without the Received fields that mail servers put above it."""
+    while delivered.lower().startswith(b"received:"):
+        _, _, delivered = delivered.partition(b"\r\n")
+        while delivered[:1] in (b" ", b"\t"):
+            _, _, delivered = delivered.partition(b"\r\n")
+    return delivered
