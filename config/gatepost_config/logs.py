@@ -83,7 +83,8 @@ def _trace(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mu
 
 
 def _json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> bytes:
-    return json.dumps(event, default=str).encode()
+    first = {name: event.pop(name, "") for name in ("timestamp", "level", "service", "event")}
+    return json.dumps({**first, **event}, default=str).encode()
 
 
 def _text(_logger: object, _method: str, event: MutableMapping[str, Any]) -> bytes:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from gatepost_config.words import Action, Direction, Explanation, Finding, Outcome
 from gatepost_milter import replies
+from gatepost_milter.inspection.inspectors import InspectorsBusyError
 from gatepost_milter.inspection.model import Attachment, Inspection
 from gatepost_milter.policy.verdict import Verdict
 from gatepost_milter.replies import Answer
@@ -127,7 +128,10 @@ class Gate:
         started = perf_counter()
         enter(Step.INSPECT)
         deadline = self._deadlines.login if transaction.client.login else self._deadlines.other
-        inspection = self._inspect(transaction.content, deadline=deadline)
+        try:
+            inspection = self._inspect(transaction.content, deadline=deadline)
+        except InspectorsBusyError as error:
+            return replies.tempfail(transaction.support_id, detail=f"inspectors: {error}")
         inspected = perf_counter()
         enter(Step.JUDGE)
         verdict = self._policy.judge(transaction, inspection)
@@ -136,13 +140,11 @@ class Gate:
         try:
             kept = self._hold(transaction, inspection, verdict)
         except StoreError as error:
-            failed = replies.tempfail(
+            return replies.tempfail(
                 transaction.support_id,
                 reason="The message cannot be kept now. Please try again later.",
                 detail=f"store: {error}",
             )
-            facts = {**failed.facts, "action": verdict.action.value, "reason": str(error)}
-            return Answer(disposition=failed.disposition, event=failed.event, reply=failed.reply, facts=facts)
         facts = {
             **kept,
             "inspect_ms": _milliseconds(inspected - started),
@@ -187,6 +189,8 @@ class Gate:
         identity: Identity,
     ) -> HeldMessage:
         pairs = zip(transaction.recipients, verdict.outcomes, strict=True)
+        # A client may name a recipient twice; the message is kept for them once.
+        recipients = {path.address: _recipient(path, each) for path, each in pairs if each.action.held}
         return HeldMessage(
             id=held_id,
             key=identity.key,
@@ -195,7 +199,7 @@ class Gate:
             queue_id=transaction.queue_id,
             envelope=_envelope(transaction),
             sender=verdict.sender.mailbox if verdict.sender.known else "",
-            recipients=tuple(_recipient(path, outcome) for path, outcome in pairs if outcome.action.held),
+            recipients=tuple(recipients.values()),
             explanation=verdict.explanation,
             size=transaction.content.size,
             subject=inspection.subject,

@@ -1,0 +1,57 @@
+"""Owns the commands that run a service until it is told to stop: ``gatepost milter`` and ``gatepost courier``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from gatepost_config import logs
+from gatepost_config.documents import load_settings
+from gatepost_config.errors import ConfigError
+from gatepost_config.settings import DEFAULT_PATH
+from gatepost_milter.cli.configured import CannotError
+from gatepost_quarantine.store import StoreError
+
+_config = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_PATH,
+    show_default=True,
+    help="The settings file.",
+)
+
+
+@click.command(epilog="Example: gatepost milter --config /etc/gatepost/gatepost.yaml")
+@_config
+def milter(config: Path) -> None:
+    """Run the milter that Postfix talks to, until SIGTERM.
+
+    SIGTERM ends it when all sessions have ended; a second one ends it at once. SIGHUP loads settings and policy
+    again: new workers take over, and if anything is wrong the old ones stay in force and the log says why.
+    """
+    # Here, because every other command must work on a machine without libmilter.
+    from gatepost_milter import compose, daemon
+
+    try:
+        logs.configure(load_settings(config).log, service="milter")
+        code = compose.serve(config)
+    except (ConfigError, StoreError, daemon.ListenError) as error:
+        raise CannotError(str(error)) from error
+    sys.exit(code)
+
+
+@click.command(epilog="Example: gatepost courier --config /etc/gatepost/gatepost.yaml")
+@_config
+def courier(config: Path) -> None:
+    """Run the courier, which sends what is owed: notices and released messages."""
+    from gatepost_quarantine import courier as service
+
+    try:
+        settings = load_settings(config)
+        logs.configure(settings.log, service="courier")
+        code = service.main(settings)
+    except (ConfigError, StoreError) as error:
+        raise CannotError(str(error)) from error
+    sys.exit(code)

@@ -1,0 +1,93 @@
+"""Owns the wiring of the milter: the one file where settings, policy, inspection, store and gate meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from gatepost_config.documents import load_settings
+from gatepost_config.errors import ConfigError, Problem
+from gatepost_config.settings import Settings
+from gatepost_milter import daemon
+from gatepost_milter.gate import Deadlines, Gate, Keeper
+from gatepost_milter.inspection.inspect import inspect
+from gatepost_milter.inspection.inspectors import Inspectors
+from gatepost_milter.policy import policy
+from gatepost_milter.policy.policy import Policy
+from gatepost_quarantine.sql import open_store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What the settings file says and what it leads to, checked and ready."""
+
+    settings: Settings
+    policy: Policy
+
+
+def load(path: Path) -> Loaded:
+    """The settings at ``path`` and the policy that they name. Raises ConfigError with every problem found."""
+    settings = load_settings(path)
+    return Loaded(settings=settings, policy=policy.load(settings))
+
+
+@contextmanager
+def open_gate(loaded: Loaded, *, store: Keeper) -> Iterator[Gate]:
+    """A gate with inspectors of its own. Call it while the process is single-threaded: it forks.
+
+    Raises InspectorsError if no inspector can be started.
+    """
+    settings = loaded.settings
+    limits = settings.inspection
+    inspectors = Inspectors(limits, settings.spool.directory)
+    try:
+        yield Gate(
+            inspect=partial(inspect, inspectors=inspectors, limits=limits),
+            policy=loaded.policy,
+            store=store,
+            gateway=settings.gateway,
+            deadlines=Deadlines(login=limits.deadline_login, other=limits.deadline),
+        )
+    finally:
+        inspectors.close()
+
+
+def plan(path: Path) -> daemon.Plan:
+    """What one generation of workers runs. Raises ConfigError and StoreError, so that a bad one never starts."""
+    loaded = load(path)
+    settings = loaded.settings
+    _prepare(settings.spool.directory, settings_path=path)
+    # No connection is open yet, so the workers may have it; and one that is replaced needs no database to start.
+    store = open_store(settings.store, gateway=settings.gateway)
+    return daemon.Plan(
+        address=settings.socket,
+        mode=int(settings.socket_mode, 8),
+        workers=settings.workers,
+        drain=settings.drain,
+        spool=settings.spool,
+        open_gate=partial(open_gate, loaded, store=store),
+    )
+
+
+def serve(path: Path) -> int:
+    """Run the milter until it is told to stop; the exit code. Raises ConfigError, StoreError, ListenError."""
+    return daemon.run(partial(plan, path))
+
+
+def _prepare(directory: Path, *, settings_path: Path) -> None:
+    """Make the spool folder, for our user alone; its parent is the packager's or the administrator's."""
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            Problem(
+                settings_path,
+                0,
+                0,
+                f"spool.directory: {directory} cannot be made: {error.strerror}",
+                "Make the folder, owned by the user that gatepost-milter runs as.",
+            )
+        ) from error

@@ -1,0 +1,501 @@
+"""Owns the processes of the milter: a single-threaded master that listens, and workers that share its socket.
+
+What libmilter does shapes all of it. It must never be asked to stop (SIGTERM, SIGHUP or ``milter.stop`` leave
+sessions hanging in mid-message), so workers ignore those signals and are drained: a listening socket that
+nobody knows takes the place of the real one, and the worker ends when its last session has. Everything that
+forks or opens (inspectors, the store) does so in the worker, before libmilter starts its threads.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import selectors
+import signal
+import socket
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Thread
+from time import monotonic
+from types import FrameType
+
+import milter
+import structlog
+
+from gatepost_config import settings
+from gatepost_config.errors import ConfigError
+from gatepost_milter import session
+from gatepost_milter.inspection.inspectors import InspectorsError
+from gatepost_quarantine.store import StoreError
+
+NAME = "gatepost"
+BACKLOG = 512
+SWITCH_INTERVAL = 0.0005  # seconds; keeps a small mail quick beside a thread that is busy with a large one
+RESTART_DELAYS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # seconds, by the number of quick deaths in a row
+QUICK_DEATH = 60.0  # seconds of life after which a worker's death is the first again
+KILL_AFTER = 5.0  # seconds that a worker gets beyond its drain time before it is killed
+POLL = 0.02  # seconds between two looks at the open connections of a draining worker
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_DESCRIPTORS = Path("/proc/self/fd")
+_READY, _DRAIN, _END = b"r", b"d", b"x"
+
+_log = structlog.get_logger("gatepost.daemon")
+
+
+class ListenError(Exception):
+    """The milter socket cannot be opened; the text says which and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What one generation of workers runs: the outcome of one load of settings and policy.
+
+    ``address`` is an absolute path or ``inet:PORT@ADDRESS``; ``mode`` the permissions of a Unix socket.
+    ``drain`` is in seconds. ``open_gate`` is called in each worker while it is still single-threaded; leaving
+    its context closes what it opened.
+    """
+
+    address: str
+    mode: int
+    workers: int
+    drain: float
+    spool: settings.Spool
+    open_gate: Callable[[], AbstractContextManager[session.Gate]]
+
+
+def run(load: Callable[[], Plan]) -> int:
+    """Run the daemon until it is told to stop; the exit code. SIGHUP calls ``load`` again.
+
+    Raises what the first ``load`` raises (ConfigError, StoreError), and ListenError.
+    """
+    plan = load()
+    with _listen(plan) as listener:
+        return _Master(load, plan, listener).run()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Listener:
+    """The listening socket that libmilter opened: its descriptor and the name it was bound to."""
+
+    descriptor: int
+    name: object
+    path: Path | None = None
+    inode: int = 0
+
+    def withdraw(self) -> None:
+        """Take the public name away, unless a gatepost that was started after us has it now."""
+        with suppress(FileNotFoundError):
+            if self.path is not None and self.path.stat().st_ino == self.inode:
+                self.path.unlink()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Worker:
+    """A worker process as the master knows it."""
+
+    slot: int
+    pid: int
+    control: socket.socket
+    started: float
+    ready: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class _Crew:
+    """The workers of one generation, by slot. ``due`` holds when an empty slot is to be filled."""
+
+    number: int
+    plan: Plan
+    workers: dict[int, _Worker] = field(default_factory=dict)
+    deaths: dict[int, int] = field(default_factory=dict)
+    due: dict[int, float] = field(default_factory=dict)
+    kill_at: float | None = None
+
+    @property
+    def ready(self) -> bool:
+        return len(self.workers) == self.plan.workers and all(each.ready for each in self.workers.values())
+
+    @property
+    def draining(self) -> bool:
+        return self.kill_at is not None
+
+
+class _Master:
+    """Starts workers, replaces those that die, and takes one generation after the other."""
+
+    def __init__(self, load: Callable[[], Plan], plan: Plan, listener: _Listener) -> None:
+        self._load = load
+        self._listener = listener
+        self._selector = selectors.PollSelector()  # not epoll: that would be shared with the children
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._generations = 1
+        self._crews = [_Crew(number=1, plan=plan)]
+        self._in_force: _Crew | None = None
+        self._stopping = False
+        self._reload_again = False
+        self._code = 0
+
+    def run(self) -> int:
+        with self._signals():
+            self._selector.register(self._wake_reader, selectors.EVENT_READ)
+            self._fill(self._crews[0])
+            while self._crews:
+                for key, _ in self._selector.select(self._patience()):
+                    if key.fileobj is self._wake_reader:
+                        self._take_signals()
+                    else:
+                        self._hear(key.data)
+                self._keep_time()
+        self._selector.close()
+        _log.info("stopped", code=self._code)
+        return self._code
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Signals become bytes on a socket, so that the loop has one place to wait."""
+        self._wake_reader.setblocking(False)
+        self._wake_writer.setblocking(False)
+        watched = (*_SIGNALS, signal.SIGCHLD)
+        before = {number: signal.signal(number, _noted) for number in watched}
+        signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(-1)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            self._wake_reader.close()
+            self._wake_writer.close()
+
+    def _take_signals(self) -> None:
+        with suppress(BlockingIOError):
+            received = set(self._wake_reader.recv(4096))
+            if received & {signal.SIGTERM, signal.SIGINT}:
+                self._stop()
+            elif signal.SIGHUP in received:
+                self._reload()
+        # Children are looked for whatever was received: signals of one number are merged.
+        self._reap()
+
+    def _patience(self) -> float | None:
+        """Seconds until something is due without anybody saying so."""
+        times = [time for crew in self._crews for time in crew.due.values()]
+        times += [crew.kill_at for crew in self._crews if crew.kill_at is not None]
+        return max(0.0, min(times) - monotonic()) if times else None
+
+    def _keep_time(self) -> None:
+        now = monotonic()
+        for crew in self._crews:
+            if crew.kill_at is not None and now >= crew.kill_at:
+                self._kill(crew)
+            elif not crew.draining and any(time <= now for time in crew.due.values()):
+                self._fill(crew)
+
+    def _fill(self, crew: _Crew) -> None:
+        """Start a worker in every empty slot that is due."""
+        now = monotonic()
+        for slot in range(crew.plan.workers):
+            if slot not in crew.workers and crew.due.get(slot, now) <= now:
+                crew.due.pop(slot, None)
+                self._start(crew, slot)
+
+    def _start(self, crew: _Crew, slot: int) -> None:
+        ours, theirs = socket.socketpair()
+        gc.collect()
+        gc.freeze()  # what is loaded stays shared between the processes (copy on write)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {*_SIGNALS, signal.SIGCHLD})
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                self._forget_master(ours)
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                code = _work(crew.plan, self._listener, theirs, slot=slot, generation=crew.number)
+            finally:
+                # A child must never run on in its parent's code, whatever happened to it.
+                if sys.exc_info()[0] is not None:
+                    _log.exception("worker failed", slot=slot, generation=crew.number)
+                os._exit(code)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
+        worker = _Worker(slot=slot, pid=pid, control=ours, started=monotonic())
+        crew.workers[slot] = worker
+        self._selector.register(ours, selectors.EVENT_READ, worker)
+
+    def _forget_master(self, ours: socket.socket) -> None:
+        """In the child: drop what belongs to the master, or its death would never be noticed."""
+        signal.set_wakeup_fd(-1)
+        for number in _SIGNALS:
+            # The main thread never blocks them, so the kernel drops them before libmilter's threads see them.
+            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._wake_reader.close()
+        self._wake_writer.close()
+        ours.close()
+        for crew in self._crews:
+            for worker in crew.workers.values():
+                worker.control.close()
+
+    def _hear(self, worker: _Worker) -> None:
+        """A worker says that it is ready, or its end of the line is closed."""
+        try:
+            said = worker.control.recv(16)
+        except ConnectionResetError:
+            said = b""
+        if not said:
+            self._selector.unregister(worker.control)
+            return
+        worker.ready = True
+        for crew in self._crews:
+            if crew.ready and not crew.draining and crew is not self._in_force:
+                self._enforce(crew)
+
+    def _enforce(self, crew: _Crew) -> None:
+        """A generation is complete: it takes over, and the one before it ends when its sessions have."""
+        before, self._in_force = self._in_force, crew
+        if before is not None:
+            self._drain(before)
+        _log.info("ready", generation=crew.number, workers=crew.plan.workers, socket=crew.plan.address)
+        _notify("READY=1", f"STATUS=generation {crew.number}, {crew.plan.workers} workers")
+        if self._reload_again:
+            self._reload_again = False
+            self._reload()
+
+    def _reload(self) -> None:
+        """Load again. What is in force stays in force until the new generation is complete."""
+        if self._stopping:
+            return
+        if self._in_force is None or any(not crew.draining and crew is not self._in_force for crew in self._crews):
+            self._reload_again = True
+            return
+        _notify("RELOADING=1", f"MONOTONIC_USEC={int(monotonic() * 1_000_000)}")
+        try:
+            plan = self._load()
+        except (ConfigError, StoreError, OSError) as error:
+            _log.error("reload refused", reason=str(error), in_force=self._in_force.number)
+            _notify("READY=1", f"STATUS=reload refused, generation {self._in_force.number} stays in force")
+            return
+        if (plan.address, plan.mode) != (self._in_force.plan.address, self._in_force.plan.mode):
+            _log.warning("the socket changes only at a restart", socket=self._in_force.plan.address)
+        self._generations += 1
+        crew = _Crew(number=self._generations, plan=plan)
+        self._crews.append(crew)
+        self._fill(crew)
+
+    def _stop(self) -> None:
+        """End when all sessions have; asked again, end at once."""
+        if self._stopping:
+            for crew in self._crews:
+                self._kill(crew)
+            return
+        self._stopping = True
+        _notify("STOPPING=1")
+        _log.info("stopping")
+        # From here on Postfix is refused at once, instead of waiting for an accept that never comes.
+        self._listener.withdraw()
+        os.close(self._listener.descriptor)
+        for crew in self._crews:
+            self._drain(crew)
+
+    def _drain(self, crew: _Crew) -> None:
+        if crew.draining:
+            return
+        crew.kill_at = monotonic() + crew.plan.drain + KILL_AFTER
+        crew.due.clear()
+        for worker in crew.workers.values():
+            with suppress(OSError):  # it is dead already, and about to be reaped
+                worker.control.send(_DRAIN)
+        self._crews = [each for each in self._crews if each.workers or not each.draining]
+
+    def _kill(self, crew: _Crew) -> None:
+        for worker in crew.workers.values():
+            _log.warning("worker killed", slot=worker.slot, pid=worker.pid, generation=crew.number)
+            os.kill(worker.pid, signal.SIGKILL)
+        crew.kill_at = monotonic() + KILL_AFTER
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            for crew in tuple(self._crews):
+                for worker in tuple(crew.workers.values()):
+                    if worker.pid == pid:
+                        self._bury(crew, worker, os.waitstatus_to_exitcode(status))
+
+    def _bury(self, crew: _Crew, worker: _Worker, code: int) -> None:
+        del crew.workers[worker.slot]
+        with suppress(KeyError):  # unless its closed line was heard before
+            self._selector.unregister(worker.control)
+        worker.control.close()
+        if crew.draining:
+            _log.info("worker ended", slot=worker.slot, pid=worker.pid, generation=crew.number, code=code)
+            if not crew.workers:
+                self._crews.remove(crew)
+            return
+        _log.error("worker died", slot=worker.slot, pid=worker.pid, generation=crew.number, code=code)
+        if crew is not self._in_force and not worker.ready:
+            self._abandon(crew)
+            return
+        lived = monotonic() - worker.started
+        deaths = 0 if lived > QUICK_DEATH else crew.deaths.get(worker.slot, -1) + 1
+        crew.deaths[worker.slot] = deaths
+        crew.due[worker.slot] = monotonic() + RESTART_DELAYS[min(deaths, len(RESTART_DELAYS) - 1)]
+
+    def _abandon(self, crew: _Crew) -> None:
+        """A generation cannot start: the one before it stays; at the very start there is none, and we end."""
+        if self._in_force is None:
+            self._code = 1
+            self._stop()
+            return
+        _log.error("reload refused", reason="a new worker could not start", in_force=self._in_force.number)
+        _notify("READY=1", f"STATUS=reload failed, generation {self._in_force.number} stays in force")
+        self._drain(crew)
+
+
+def _noted(_number: int, _frame: FrameType | None) -> None:
+    """Python needs a handler for the wake-up descriptor to be written."""
+
+
+@contextmanager
+def _listen(plan: Plan) -> Iterator[_Listener]:
+    """The listening socket, opened under a private name and then put under its public one.
+
+    libmilter unlinks the path that it knows when it stops, and a socket must have its permissions before
+    anybody can reach it.
+    """
+    inet = plan.address.startswith(("inet:", "inet6:"))
+    public = Path(plan.address.removeprefix("unix:"))
+    if not inet and not public.is_absolute():
+        raise ListenError(f"{plan.address}: not an absolute path nor inet:PORT@ADDRESS")
+    private = public.with_name(f".{os.getpid()}")
+    before = set(_listening())
+    mask = os.umask(0o177)
+    try:
+        milter.setconn(plan.address if inet else f"unix:{private}")
+        milter.register(NAME)
+        milter.setbacklog(BACKLOG)
+        milter.opensocket(True)
+    except milter.error as error:
+        raise ListenError(f"{plan.address}: the socket cannot be opened; {_reason(public, inet=inet)}") from error
+    finally:
+        os.umask(mask)
+    descriptor = next(iter(set(_listening()) - before))
+    os.set_blocking(descriptor, False)  # two workers may both be told of one connection
+    bound_to = _bound_to(descriptor)
+    if inet:
+        yield _Listener(descriptor=descriptor, name=bound_to)
+        return
+    private.chmod(plan.mode)
+    private.rename(public)
+    listener = _Listener(descriptor=descriptor, name=bound_to, path=public, inode=public.stat().st_ino)
+    try:
+        yield listener
+    finally:
+        listener.withdraw()
+
+
+def _reason(public: Path, *, inet: bool) -> str:
+    if inet:
+        return "is another program listening there?"
+    if not public.parent.is_dir():
+        return f"the folder {public.parent} does not exist"
+    if not os.access(public.parent, os.W_OK | os.X_OK):
+        return f"the folder {public.parent} is not writable for this user"
+    return f"the path may be too long (it has {len(str(public))} characters, about 100 are allowed)"
+
+
+def _listening() -> Iterator[int]:
+    """The descriptors of this process that are listening sockets."""
+    for descriptor in _sockets():
+        with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as each:
+            if each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                yield descriptor
+
+
+def _sockets() -> Iterator[int]:
+    for entry in _DESCRIPTORS.iterdir():
+        with suppress(OSError):  # closed since it was listed
+            if stat.S_ISSOCK(os.fstat(int(entry.name)).st_mode):
+                yield int(entry.name)
+
+
+def _bound_to(descriptor: int) -> object:
+    """The local name of a socket; an accepted connection has the name of the socket that accepted it."""
+    with socket.socket(fileno=os.dup(descriptor)) as each:
+        return each.getsockname()
+
+
+def _work(plan: Plan, listener: _Listener, control: socket.socket, *, slot: int, generation: int) -> int:
+    """A worker's life: open, serve, drain. libmilter runs beside the main thread, which heeds the master."""
+    structlog.contextvars.clear_contextvars()
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    try:
+        opened = plan.open_gate()
+        with opened as gate:
+            session.register(NAME, gate=gate, spool=plan.spool)
+            Thread(target=_serve, daemon=True).start()
+            control.send(_READY)
+            if control.recv(1) != _END:  # an order, or nothing because the master is gone: drain in both cases
+                _drain(listener, control, plan.drain)
+    except (InspectorsError, StoreError, OSError) as error:
+        _log.error("worker cannot start", slot=slot, generation=generation, reason=str(error))
+        return 1
+    return 0
+
+
+def _serve() -> None:
+    """libmilter's own loop. It ends only if something is wrong, and then the worker is of no use."""
+    try:
+        milter.main()
+    finally:
+        _log.error("libmilter ended", reason=str(sys.exc_info()[1] or ""))
+        os._exit(1)
+
+
+def _drain(listener: _Listener, control: socket.socket, patience: float) -> None:
+    """Accept nothing more, and wait until every session has ended or ``patience`` seconds have passed."""
+    unknown = socket.socket(socket.AF_UNIX)
+    unknown.bind("")  # a name that the kernel makes up
+    unknown.listen(1)
+    unknown.setblocking(False)
+    os.dup2(unknown.fileno(), listener.descriptor)
+    deadline = monotonic() + patience
+    control.setblocking(False)
+    waiting = selectors.PollSelector()
+    waiting.register(control, selectors.EVENT_READ)
+    quiet = 0
+    # Two looks without a connection: one may be on its way between accept and the table of descriptors.
+    while quiet < 2 and monotonic() < deadline:
+        quiet = 0 if _connections(listener) else quiet + 1
+        for key, _ in waiting.select(POLL):
+            if control.recv(1) == _END:
+                return
+            waiting.unregister(key.fileobj)  # the master is gone; the sessions are not
+
+
+def _connections(listener: _Listener) -> int:
+    """How many connections this process has accepted from ``listener`` and not closed."""
+    count = 0
+    for descriptor in _sockets():
+        with suppress(OSError):
+            count += _bound_to(descriptor) == listener.name
+    return count
+
+
+def _notify(*lines: str) -> None:
+    """Tell the service manager (sd_notify(3)), if there is one."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, suppress(OSError):
+        manager.connect("\0" + address[1:] if address.startswith("@") else address)
+        manager.send("\n".join(lines).encode())
