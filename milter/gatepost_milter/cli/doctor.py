@@ -1,0 +1,96 @@
+"""Owns ``gatepost doctor``: what is wrong around gatepost, and the command that mends it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gatepost_config.settings import DEFAULT_PATH
+from gatepost_milter.cli.configured import CannotError
+from gatepost_milter.doctor import postconf
+from gatepost_milter.doctor.diagnosis import Result, Status
+from gatepost_milter.doctor.examination import CHECKS, Examination, chosen
+
+_STYLES = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "bold red", Status.SKIPPED: "dim"}
+
+
+@click.command(epilog="Example: gatepost doctor --only postfix --only socket")
+@click.option(
+    "--config", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True, help="Settings file."
+)
+@click.option(
+    "--postfix-config",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=postconf.DEFAULT_DIRECTORY,
+    show_default=True,
+    help="Folder of Postfix's main.cf and master.cf.",
+)
+@click.option("--only", multiple=True, metavar="CHECK", help="One check, or a group such as postfix; repeat.")
+@click.option("--quiet", is_flag=True, help="Show only warnings and faults.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(*, config: Path, directory: Path, only: tuple[str, ...], quiet: bool, as_json: bool) -> None:
+    """Look for what is wrong around gatepost, and name the command that mends it. Changes nothing.
+
+    Run it as root: other users do not see all that there is to see.
+
+    Exit code: 0 no fault (there may be warnings), 1 a fault, 2 could not be run.
+    """
+    if directory != postconf.DEFAULT_DIRECTORY and not (directory / "main.cf").is_file():
+        raise CannotError(f"{directory} has no main.cf")
+    try:
+        names = chosen(only)
+    except KeyError as error:
+        raise CannotError(f"there is no check {error}; there are: {', '.join(CHECKS)}") from None
+    examination = Examination(settings_path=config, directory=directory.absolute())
+    results: list[Result] = []
+    console = Console()
+    with console.status("looking …", spinner="line") if not as_json and console.is_terminal else _Silent():
+        results.extend(examination.examine(names))
+    if as_json:
+        click.echo(json.dumps([result.to_json() for result in results], indent=2, ensure_ascii=False))
+    else:
+        _show(console, results, quiet=quiet)
+    raise click.exceptions.Exit(int(any(result.status is Status.FAIL for result in results)))
+
+
+class _Silent:
+    """A context in which nothing is shown."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def _show(console: Console, results: list[Result], *, quiet: bool) -> None:
+    shown = [each for each in results if not quiet or each.status in (Status.WARN, Status.FAIL)]
+    table = Table(box=None, pad_edge=False, show_header=False, expand=False)
+    table.add_column("Check", no_wrap=True)
+    table.add_column("Status", no_wrap=True)
+    table.add_column("What is", overflow="fold")
+    previous = ""
+    for result in shown:
+        name = "" if result.check == previous else result.check
+        previous = result.check
+        style = _STYLES[result.status]
+        says = Text(result.says, style="dim" if result.status is Status.SKIPPED else "")
+        if result.mend:
+            # Not wrapped by us: the terminal folds it, so that it can be copied in one piece.
+            says.append(f"\n→ {result.mend}", style="cyan")
+        table.add_row(Text(name), Text(result.status.value, style=style), says)
+    if table.row_count:
+        console.print(table)
+    counts = {status: sum(each.status is status for each in results) for status in Status}
+    if quiet and not shown:
+        return
+    faults, warnings = counts[Status.FAIL], counts[Status.WARN]
+    verdict = f"{faults} fault{'s' * (faults != 1)}, {warnings} warning{'s' * (warnings != 1)}"
+    console.print()
+    console.print(Text(verdict, style="bold red" if faults else "yellow" if warnings else "green"))

@@ -1,0 +1,187 @@
+"""Owns the examination: which checks there are, in what order, and the facts that each of them needs.
+
+Facts are gathered once, when the first check asks for them; ``--only`` therefore gathers no more than it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from gatepost_config.documents import is_path, load_settings
+from gatepost_config.errors import ConfigError, Problem
+from gatepost_config.settings import Settings
+from gatepost_config.words import PolicyRef
+from gatepost_milter.bypass import Bypass, BypassError, bypass_active, state_directory
+from gatepost_milter.doctor import gateway_checks, gateway_facts, listeners, postconf, postfix_checks
+from gatepost_milter.doctor.diagnosis import Diagnosis, Result, fail, skipped
+from gatepost_milter.doctor.gateway_facts import Disk, Located
+from gatepost_milter.doctor.postconf import PostconfError, Postfix
+from gatepost_milter.policy import policy as policies
+
+
+class Examination:
+    """One look at one gateway: the settings at ``settings_path`` and the Postfix configured in ``directory``."""
+
+    def __init__(self, *, settings_path: Path, directory: Path) -> None:
+        self.settings_path = settings_path
+        self.directory = directory
+
+    @cached_property
+    def loaded(self) -> tuple[Settings | None, tuple[Problem, ...]]:
+        """The settings, or every problem with them."""
+        try:
+            return load_settings(self.settings_path), ()
+        except ConfigError as error:
+            return None, error.problems
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings; only for checks that are run when they load."""
+        settings, problems = self.loaded
+        if settings is None:
+            raise ConfigError(*problems)
+        return settings
+
+    @cached_property
+    def postfix(self) -> Postfix:
+        """What Postfix's configuration says. Raises PostconfError."""
+        return postconf.read(self.directory)
+
+    @cached_property
+    def bypass(self) -> Bypass | None:
+        """The bypass on record. Raises BypassError."""
+        return bypass_active(state_directory(self.settings.store.url))
+
+    @cached_property
+    def store(self) -> gateway_facts.StoreFacts:
+        """The store, as it can be seen without changing it."""
+        return gateway_facts.store(self.settings)
+
+    def examine(self, names: Sequence[str] = ()) -> Iterator[Result]:
+        """Run the checks of these names (all, when there is none), and tell what each found."""
+        for name in names or CHECKS:
+            for diagnosis in self._run(name):
+                yield Result(check=name, status=diagnosis.status, says=diagnosis.says, mend=diagnosis.mend)
+
+    def _run(self, name: str) -> Iterable[Diagnosis]:
+        if name != "settings" and self.loaded[0] is None:
+            return [skipped("the settings do not load")]
+        try:
+            return list(CHECKS[name](self))
+        except PostconfError as error:
+            if self._elsewhere():
+                return [skipped(f"Postfix is not on this machine: {error}")]
+            return [
+                fail(str(error), mend=f"postconf -c {self.directory} -n; or name it: --postfix-config DIRECTORY")
+            ]
+        except BypassError as error:
+            return [fail(str(error), mend="gatepost postfix status")]
+
+    def _elsewhere(self) -> bool:
+        return not postconf.installed() and self.settings.socket.startswith("inet:")
+
+    def socket(self) -> Iterator[Diagnosis]:
+        """The milter socket."""
+        address = self.settings.socket
+        if address.startswith("inet:"):
+            yield from gateway_checks.milter_socket(address, None, gateway_facts.answer(address), None)
+            return
+        found = gateway_facts.located(Path(address))
+        owner = "postfix"
+        if postconf.installed():
+            owner = self.postfix.value("mail_owner") or owner
+        answer = gateway_facts.answer(address) if found.entry.exists else None
+        yield from gateway_checks.milter_socket(address, found, answer, gateway_facts.user(owner))
+
+    def permissions(self) -> Iterator[Diagnosis]:
+        """Who may read and change gatepost's files."""
+        yield from gateway_checks.permissions(
+            authority=self._authority(),
+            private=[
+                gateway_facts.located(path) for path in (self._database(), self.settings.spool.directory) if path
+            ],
+            service=gateway_facts.service_user(),
+            secret=gateway_checks.needs_password(self.settings),
+        )
+
+    def policy(self) -> Iterator[Diagnosis]:
+        """The policy document, with its own tests."""
+        loaded: PolicyRef | None = None
+        problems: tuple[Problem, ...] = ()
+        try:
+            loaded = policies.load(self.settings).ref
+        except ConfigError as error:
+            problems = error.problems
+        yield from gateway_checks.policy(loaded, problems)
+
+    def disks(self) -> Iterator[Diagnosis]:
+        """Room for the store, the spool and Postfix's queue."""
+        places: list[tuple[str, Path]] = [("spool", self.settings.spool.directory)]
+        if database := self._database():
+            places.insert(0, ("store", database.parent))
+        message_size = 0
+        if postconf.installed():
+            places.append(("queue", Path(self.postfix.queue_directory)))
+            message_size = self.postfix.number("message_size_limit")
+        found: list[Disk] = [disk for purpose, path in places if (disk := gateway_facts.disk(purpose, path))]
+        yield from gateway_checks.disks(found, floor=self.settings.store.free_floor, message_size=message_size)
+
+    def clock(self) -> Iterator[Diagnosis]:
+        """The clock, against the times of files that gatepost and people have written."""
+        places = [each.entry for each in self._authority()]
+        if database := self._database():
+            places.append(gateway_facts.located(database).entry)
+        newest = {str(entry.path): entry.modified for entry in places if entry.exists}
+        yield from gateway_checks.clock(gateway_facts.clock(newest))
+
+    def _authority(self) -> list[Located]:
+        paths = [self.settings_path]
+        if is_path(self.settings.policy):
+            paths.append(Path(self.settings.policy))
+        return [gateway_facts.located(path) for path in paths]
+
+    def _database(self) -> Path | None:
+        url = self.settings.store.url
+        return Path(url.removeprefix("sqlite:///").partition("?")[0]) if url.startswith("sqlite:///") else None
+
+
+CHECKS: Mapping[str, Callable[[Examination], Iterable[Diagnosis]]] = {
+    "settings": lambda it: gateway_checks.settings(it.settings_path, it.loaded[1], found=it.loaded[0] is not None),
+    "policy": Examination.policy,
+    "permissions": Examination.permissions,
+    "socket": Examination.socket,
+    "store": lambda it: gateway_checks.store(it.store),
+    "outbox": lambda it: gateway_checks.outbox(it.store),
+    "disks": Examination.disks,
+    "clock": Examination.clock,
+    "units": lambda _: gateway_checks.units(gateway_facts.units()),
+    "postfix.spelling": lambda it: postfix_checks.spelling(it.postfix),
+    "postfix.attached": lambda it: postfix_checks.attached(it.postfix, it.settings, it.bypass),
+    "postfix.double": lambda it: postfix_checks.double(it.postfix, it.settings),
+    "postfix.order": lambda it: postfix_checks.order(it.postfix, it.settings),
+    "postfix.default-action": lambda it: postfix_checks.default_action(it.postfix, it.settings),
+    "postfix.protocol": lambda it: postfix_checks.protocol(it.postfix, it.settings),
+    "postfix.non-smtpd": lambda it: postfix_checks.non_smtpd(it.postfix, it.settings),
+    "postfix.message-size": lambda it: postfix_checks.message_size(it.postfix, it.settings),
+    "postfix.mailbox-size": lambda it: postfix_checks.mailbox_size(it.postfix),
+    "postfix.original-recipient": lambda it: postfix_checks.original_recipient(it.postfix),
+    "postfix.bcc": lambda it: postfix_checks.bcc(it.postfix),
+    "postfix.queue-ids": lambda it: postfix_checks.queue_ids(it.postfix),
+    "postfix.oddities": lambda it: postfix_checks.oddities(it.postfix),
+    "release.inbound": lambda it: listeners.release_inbound(it.postfix, it.settings),
+    "release.outbound": lambda it: listeners.release_outbound(it.postfix, it.settings),
+    "release.reach": lambda it: listeners.release_reach(it.postfix, it.settings, gateway_facts.firewall()),
+}
+
+
+def chosen(wanted: Sequence[str]) -> tuple[str, ...]:
+    """The checks that ``--only`` names: a check or a group (``postfix``). Raises KeyError with an unknown word."""
+    names: dict[str, None] = {}
+    for word in wanted:
+        found = [name for name in CHECKS if name == word or name.startswith(f"{word}.")]
+        if not found:
+            raise KeyError(word)
+        names.update(dict.fromkeys(found))
+    return tuple(names)
