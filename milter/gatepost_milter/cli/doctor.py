@@ -71,26 +71,26 @@ class _Silent:
 
 def _show(console: Console, results: list[Result], *, quiet: bool) -> None:
     shown = [each for each in results if not quiet or each.status in (Status.WARN, Status.FAIL)]
-    table = Table(box=None, pad_edge=False, show_header=False, expand=False)
-    table.add_column("Check", no_wrap=True)
-    table.add_column("Status", no_wrap=True)
-    table.add_column("What is", overflow="fold")
+    width = max((len(each.check) for each in shown), default=0)
     previous = ""
     for result in shown:
-        name = "" if result.check == previous else result.check
-        previous = result.check
-        style = _STYLES[result.status]
-        says = Text(result.says, style="dim" if result.status is Status.SKIPPED else "")
+        row = Table.grid(padding=(0, 2))
+        row.add_column(width=width, no_wrap=True)
+        row.add_column(width=max(len(status) for status in Status), no_wrap=True)
+        row.add_column()
+        row.add_row(
+            Text("" if result.check == previous else result.check),
+            Text(result.status.value, style=_STYLES[result.status]),
+            Text(result.says, style="dim" if result.status is Status.SKIPPED else ""),
+        )
+        console.print(row)
         if result.mend:
-            # Not wrapped by us: the terminal folds it, so that it can be copied in one piece.
-            says.append(f"\n→ {result.mend}", style="cyan")
-        table.add_row(Text(name), Text(result.status.value, style=style), says)
-    if table.row_count:
-        console.print(table)
-    counts = {status: sum(each.status is status for each in results) for status in Status}
+            # A line of its own that nothing breaks, so that it can be copied whole.
+            console.print(Text(f"    {result.mend}", style="cyan"), soft_wrap=True)
+        previous = result.check
+    faults, warnings = (sum(each.status is status for each in results) for status in (Status.FAIL, Status.WARN))
     if quiet and not shown:
         return
-    faults, warnings = counts[Status.FAIL], counts[Status.WARN]
-    verdict = f"{faults} fault{'s' * (faults != 1)}, {warnings} warning{'s' * (warnings != 1)}"
+    told = f"{faults} fault{'s' * (faults != 1)}, {warnings} warning{'s' * (warnings != 1)}"
     console.print()
-    console.print(Text(verdict, style="bold red" if faults else "yellow" if warnings else "green"))
+    console.print(Text(told, style="bold red" if faults else "yellow" if warnings else "green"))

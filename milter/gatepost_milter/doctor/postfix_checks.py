@@ -7,7 +7,7 @@ release listeners have a module of their own (``listeners``).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from gatepost_config.settings import Settings
 from gatepost_milter.bypass import Bypass
@@ -90,7 +90,7 @@ def attached(postfix: Postfix, settings: Settings, bypass: Bypass | None) -> Ite
     if not any(found.values()) and behind:
         yield warn(
             f"only {behind[0].key} asks gatepost, behind another filter: it never sees a login or the real client",
-            mend=postfix.set(_wanted(postfix, settings)),
+            mend=_put_in(postfix, settings, services[0]),
         )
         return
     if not any(found.values()):
@@ -101,7 +101,7 @@ def attached(postfix: Postfix, settings: Settings, bypass: Bypass | None) -> Ite
             )
             return
         yield fail(
-            "no smtpd service asks gatepost: mail passes unexamined", mend=postfix.set(_wanted(postfix, settings))
+            "no smtpd service asks gatepost: mail passes unexamined", mend=_put_in(postfix, settings, services[0])
         )
         return
     faults = 0
@@ -123,8 +123,7 @@ def _attached_service(
     postfix: Postfix, settings: Settings, service: Service, found: tuple[tuple[MilterEntry, Likeness], ...]
 ) -> Iterator[Diagnosis]:
     if not found:
-        value = _wanted(postfix, settings)
-        mend = postfix.override(service, value) if "smtpd_milters" in service.overrides else postfix.set(value)
+        mend = _put_in(postfix, settings, service)
         yield warn(f"mail that comes by {service.key} is not shown to gatepost", mend=mend)
         return
     for entry, like in found:
@@ -288,9 +287,10 @@ def _macros(postfix: Postfix, settings: Settings) -> Iterator[Diagnosis]:
 def non_smtpd(postfix: Postfix, settings: Settings) -> Iterator[Diagnosis]:
     """Mail from programs on this machine goes by non_smtpd_milters only."""
     if not _named(postfix, settings, "non_smtpd_milters"):
-        value = _wanted(postfix, settings).replace("smtpd_milters", "non_smtpd_milters", 1)
+        value = _with_ours(postfix, settings, entries(postfix.value("non_smtpd_milters")))
         yield warn(
-            "mail from programs on this machine (sendmail) is not shown to gatepost", mend=postfix.set(value)
+            "mail from programs on this machine (sendmail) is not shown to gatepost",
+            mend=postfix.set(f"non_smtpd_milters={value}"),
         )
         return
     if postfix.value("internal_mail_filter_classes"):
@@ -432,12 +432,13 @@ def _likeness(postfix: Postfix, settings: Settings, entry: MilterEntry, chroot: 
 
 
 def _named(postfix: Postfix, settings: Settings, name: str) -> bool:
-    """Whether a parameter of main.cf names our socket; cleanup's own chroot decides nothing here."""
-    return any(
-        _likeness(postfix, settings, entry, chroot) is not Likeness.OTHER
-        for entry in entries(postfix.value(name))
-        for chroot in (True, False)
-    )
+    """Whether a parameter of main.cf names our socket."""
+    return any(_either(postfix, settings, entry) for entry in entries(postfix.value(name)))
+
+
+def _either(postfix: Postfix, settings: Settings, entry: MilterEntry) -> bool:
+    """Whether the entry names our socket, read with a chroot or without."""
+    return any(_likeness(postfix, settings, entry, chroot) is not Likeness.OTHER for chroot in (True, False))
 
 
 def _pipes(postfix: Postfix, filters: set[str]) -> bool:
@@ -454,9 +455,14 @@ def endpoint(postfix: Postfix, settings: Settings) -> str:
     return f"unix:{settings.socket.removeprefix(prefix)}"
 
 
-def _wanted(postfix: Postfix, settings: Settings) -> str:
-    others = [compact(entry.text) for entry in entries(postfix.value("smtpd_milters"))]
-    return "smtpd_milters=" + ",".join([*others, _entry(postfix, settings)])
+def _put_in(postfix: Postfix, settings: Settings, service: Service) -> str:
+    """The command that puts gatepost into the list that a service obeys, behind the filters that are there."""
+    return _change(postfix, service, "smtpd_milters", _with_ours(postfix, settings, postfix.milters(service)))
+
+
+def _with_ours(postfix: Postfix, settings: Settings, listed: Iterable[MilterEntry]) -> str:
+    others = (entry for entry in listed if not _either(postfix, settings, entry))
+    return ",".join([*(compact(entry.text) for entry in others), _entry(postfix, settings)])
 
 
 def _entry(postfix: Postfix, settings: Settings) -> str:
