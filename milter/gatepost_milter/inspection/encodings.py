@@ -87,16 +87,22 @@ def _clean_base64(data: bytes) -> bytes | None:
     """The content of faultless base64, None for any other.
 
     The lenient decoder leaves out what it does not know; it left out nothing but line breaks if the count of
-    letters fits the count of bytes, and if padding stands at the end alone.
+    letters fits the count of bytes, if padding stands at the end alone, and if all lines but the last are of one
+    length that holds whole bytes. Counting is many times faster than looking at lines.
     """
     padding = data.find(b"=")
     if padding >= 0 and data[padding:].translate(None, b"\r\n") not in (b"=", b"=="):
+        return None
+    first_break = data.find(b"\n")
+    last_letter = len(data) - len(data[-1024:]) + len(data[-1024:].rstrip(b"\r\n"))
+    width = len(data[:first_break].rstrip(b"\r")) if 0 <= first_break < last_letter else 0
+    letters = len(data) - data.count(b"\r") - data.count(b"\n")
+    if width % 4 or (width and data.count(b"\n", 0, last_letter) != (letters - 1) // width):
         return None
     try:
         decoded = pybase64.b64decode(data)
     except (binascii.Error, ValueError):
         return None
-    letters = len(data) - data.count(b"\r") - data.count(b"\n")
     return decoded if letters == (len(decoded) + 2) // 3 * 4 else None
 
 

@@ -36,6 +36,7 @@ _PARAMETER = re.compile(
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"([^;\r\n]*)', re.DOTALL)
 _LOCATION_ROOT = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]{0,20}://[^/]*")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
+_FOLDING = re.compile(rb"\r?\n[ \t]+")
 _BREAK = re.compile(rb"[\r\n\0]+")
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _COMMENT = re.compile(rb"\([^()\\]*(?:\\.[^()\\]*)*\)", re.DOTALL)
@@ -100,10 +101,12 @@ def read_content(fields: Fields) -> Content:
     disposition_fields = fields.get("content-disposition")
     encoding_fields = fields.get("content-transfer-encoding")
     types: dict[MediaType, None] = {}
+    stated: set[tuple[str, tuple[bytes, ...]]] = set()
     names: dict[str, None] = {}
     defects: list[str] = []
     for raw in type_fields or ():
         value = read_value(raw)
+        stated.add((value.word, value.boundaries))
         for kind in (value.word, *value.others):
             types[MediaType(kind, value.boundaries, value.charset)] = None
         names.update(dict.fromkeys(value.names))
@@ -127,6 +130,8 @@ def read_content(fields: Fields) -> Content:
             defects.append("encoding-unknown")
     if any(repeated and len(repeated) > 1 for repeated in (type_fields, disposition_fields, encoding_fields)):
         defects.append("field-repeated")
+    if len(stated) > 1:
+        defects.append("type-conflict")
     return Content(
         types=tuple(types),
         encodings=tuple(encodings) or ("identity",),
@@ -172,7 +177,7 @@ def read_value(raw: bytes) -> Value:
 def _read_odd(raw: bytes) -> Value:
     unfolded = _unfold(raw)
     stripped = _without_comments(unfolded)
-    texts = tuple(dict.fromkeys((stripped, unfolded, _FOLD.sub(b"", raw))))
+    texts = tuple(dict.fromkeys((stripped, unfolded, _FOLDING.sub(b"", raw))))
     found: dict[str, dict[bytes, None]] = {}
     for text in texts:
         for base, value in _parameters(text):
@@ -271,6 +276,7 @@ def _literals(rest: bytes) -> Iterator[bytes]:
     yield token.rstrip()
     yield token.strip().strip(b"'\"")
     yield token.partition(b"(")[0].strip()
+    yield token.partition(b")")[0].strip()
     yield token.partition(b",")[0].strip()
 
 

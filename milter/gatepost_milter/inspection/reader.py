@@ -211,26 +211,27 @@ class _Reader:
         lines = self._index()
         default = "message/rfc822" if media_type.type == "multipart/digest" else "text/plain"
         tried: dict[tuple[int, ...], None] = {}
-        effective = False
+        first: Split | None = None
         for boundary in media_type.boundaries:
             indices = lines.exact(start, end, boundary)
             if not indices or tuple(indices) in tried:
                 continue
             tried[tuple(indices)] = None
             split = lines.split(start, end, boundary, indices)
-            if effective:
+            if first is not None:
                 with self._reading("boundary-ambiguous", place.where):
                     self._walk(split, default, end, place)
             else:
-                effective = True
+                first = split
                 self._walk(split, default, end, place)
                 if not split.closed:
                     self._defect("multipart-unclosed", place.where)
-                self._outside(split, content, place)
         for boundary in media_type.boundaries:
             self._other_splits(boundary, tried, default, start, end, place)
+        if first is not None:
+            self._outside(first, place)
         encoded = [encoding for encoding in content.encodings if encoding != "identity"]
-        if effective:
+        if first is not None:
             if "quoted-printable" in encoded and self._has(b"=2D", start, end):
                 self._encoded_multipart(media_type, "quoted-printable", start, end, place)
             return
@@ -308,7 +309,7 @@ class _Reader:
         plain = MediaType("text/plain", (), media_type.charset)
         self._leaf(plain, content, start, end, place)
 
-    def _outside(self, split: Split, content: Content, place: _Place) -> None:
+    def _outside(self, split: Split, place: _Place) -> None:
         """What stands before the first and after the last boundary matters if it looks like files."""
         for start, end in (split.preamble, split.epilogue):
             if end - start < 32 or self._blank(start, end):
