@@ -11,3 +11,8 @@ import pytest
 def root() -> Path:
     """The top folder of the source tree."""
     return Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--rewrite-golden`` writes expected files anew; the difference is then read before it is kept."""
+    parser.addoption("--rewrite-golden", action="store_true", help="write the expected files of golden tests anew")

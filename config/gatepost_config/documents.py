@@ -44,9 +44,11 @@ def load_settings(path: Path = DEFAULT_PATH) -> Settings:
     """
     data, source = read(path)
     settings = check(Settings, data, source)
+    settings.attach(source)
+    if not is_path(settings.policy) and settings.policy not in shipped_policies():
+        raise ConfigError(settings.problem(("policy",), *_no_such_policy(settings.policy)))
     if is_path(settings.policy) and not Path(settings.policy).is_absolute():
         settings = settings.model_copy(update={"policy": str(path.resolve().parent / settings.policy)})
-    settings.attach(source)
     return settings
 
 
@@ -59,7 +61,7 @@ def load_policy(name_or_path: str | Path, *, relative_to: Path | None = None) ->
     document = check(PolicyDocument, data, source)
     found = [_problem(source, fault.path, fault.message, fault.remedy) for fault in faults(document)]
     if found:
-        raise ConfigError(*found)
+        raise ConfigError(*sorted(found, key=lambda problem: (problem.line, problem.column)))
     document.attach(source)
     return document
 
@@ -76,12 +78,15 @@ def policy_path(name_or_path: str | Path, *, relative_to: Path | None = None) ->
         shipped = shipped_policies()
         if name_or_path in shipped:
             return shipped[name_or_path]
-        near = nearest(name_or_path, shipped)
-        remedy = f"did you mean {near!r}?" if near else f"shipped policies: {', '.join(shipped)}"
-        raise ConfigError(
-            Problem(Path(name_or_path), 0, 0, f"there is no shipped policy named {name_or_path!r}", remedy)
-        )
+        raise ConfigError(Problem(Path(name_or_path), 0, 0, *_no_such_policy(name_or_path)))
     return (relative_to or Path()) / name_or_path
+
+
+def _no_such_policy(name: str) -> tuple[str, str]:
+    """What is wrong with a name that no shipped policy has, and the remedy."""
+    near, names = nearest(name, shipped_policies()), ", ".join(shipped_policies())
+    meant = f"did you mean {near!r}?" if near else f"shipped policies: {names}"
+    return f"there is no shipped policy named {name!r}", f"{meant} A policy file needs a / or .yaml in its path."
 
 
 def is_path(policy: str) -> bool:
@@ -236,7 +241,7 @@ def _translate(detail: ErrorDetails, model: type[BaseModel], source: Source) -> 
     """One pydantic error in plain words, at the place it speaks of."""
     location = detail["loc"]
     kind = detail["type"]
-    name = ".".join(str(step) for step in location)
+    name = _name(location)
     context = detail.get("ctx", {})
     given = detail.get("input")
     if kind == "extra_forbidden":
@@ -264,6 +269,12 @@ def _translate(detail: ErrorDetails, model: type[BaseModel], source: Source) -> 
     elif kind in ("list_type", "tuple_type"):
         message = f"{name}: a list is wanted, not {_spoken(given)}"
         remedy = f"write [{given}]" if isinstance(given, str) else ""
+    elif kind.startswith(("int_", "float_")):
+        whole = "whole " if kind.startswith("int_") else ""
+        message = f"{name}: a {whole}number is wanted, not {_spoken(given)}"
+    elif kind in ("greater_than_equal", "less_than_equal"):
+        bound = context.get("ge", context.get("le"))
+        message = f"{name}: must be at {'least' if 'ge' in context else 'most'} {bound}, not {_spoken(given)}"
     elif kind == "string_pattern_mismatch":
         message = f"{name}: {str(given)!r} does not have the right form"
         remedy = _description(model, location)
@@ -273,6 +284,13 @@ def _translate(detail: ErrorDetails, model: type[BaseModel], source: Source) -> 
         message = f"{name}: {detail['msg'][:1].lower()}{detail['msg'][1:]}"
     place = source.place(location)
     return Problem(source.path, place.line, place.column, message, remedy)
+
+
+def _name(location: Sequence[str | int]) -> str:
+    """What the value is called, from the last list on: the line already says which rule it is in."""
+    steps = [str(step) for step in location if step != "[key]"]
+    last = max((index for index, step in enumerate(location) if isinstance(step, int)), default=-1)
+    return ".".join(steps[last + 1 :] or steps[:last])
 
 
 def _spoken(value: Any) -> str:

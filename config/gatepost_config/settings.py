@@ -117,10 +117,11 @@ class Courier(Model):
     """How held mail and notices go out: the release listeners of config/postfix."""
 
     inbound: HostPort = Field(
-        default="127.0.0.1:10025", description="Release listener without milters, for inbound mail."
+        default="127.0.0.1:10025", description="Release listener without milters, for inbound mail, as HOST:PORT."
     )
     outbound: HostPort = Field(
-        default="127.0.0.1:10026", description="Release listener with the DKIM signer only: outbound, notices."
+        default="127.0.0.1:10026",
+        description="Release listener with the DKIM signer only, for outbound mail and notices, as HOST:PORT.",
     )
     poll: float = Field(default=1.0, gt=0, description="Seconds between looks at the outbox.")
     retry: list[float] = Field(

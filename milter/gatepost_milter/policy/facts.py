@@ -304,7 +304,10 @@ class Catalogue:
         raise KeyError(name)
 
     def _message(self, kind: str, thing: Attachment | VisibleRecipient | Sender | Any) -> Message:
-        values = {field.name: _plain(field, field.get(thing)) for field in KINDS[kind].fields}
+        values = {field.name: value for field in KINDS[kind].fields if (value := field.get(thing))}
+        for field in KINDS[kind].fields:
+            if field.type is not Type.BOOL and field.name in values:
+                values[field.name] = _plain(field, values[field.name])
         return self._classes[kind](**values)
 
 

@@ -172,7 +172,7 @@ class _Compiler:
         given = expression.return_type().name()
         if given != "BOOL" and not (listing and given.startswith("LIST<") and given != "LIST<DYN>"):
             wanted = "a list of one kind of thing, or true or false" if listing else "true or false"
-            self._tell(path, 1, 1, f"{key} must give {wanted}; it gives {given.lower()}")
+            self._tell(path, 1, 1, f"{key} must give {wanted}; it gives {_spoken_type(given)}")
             return None
         words = frozenset(_WORD.findall(source))
         needs = words & FACTS.keys()
@@ -205,11 +205,21 @@ class _Compiler:
             known: Sequence[str] = self._catalogue.fields.get(match[2], ())
             word = match[1]
         elif match := _UNDECLARED.search(message):
-            known, word = (*FACTS, *_FUNCTIONS), match[1]
+            known, word = (*FACTS, *_FUNCTIONS), match[1].partition(".")[0]
         else:
             return ""
         near = nearest(word, known)
         return f"did you mean {near!r}?" if near else f"known here: {', '.join(sorted(known))}"
+
+
+def _spoken_type(name: str) -> str:
+    """The runtime's name of a type as people say it: ``LIST<gatepost.Attachment>``."""
+    plain = name.replace(f"{PACKAGE}.", "")
+    words = {"BOOL": "true or false", "INT": "a number", "STRING": "a text", "DYN": "different kinds of thing"}
+    if plain.startswith("LIST<"):
+        inner = plain[5:-1]
+        return f"a list of {words.get(inner, inner)}"
+    return words.get(plain, plain)
 
 
 def _filtered_list(source: str) -> str:
