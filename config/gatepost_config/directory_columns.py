@@ -168,7 +168,7 @@ def _heads(layout: str, column: str, heads: str, *, parents: str | None = None, 
 
 # "|" separates heads. An export of parents often names the pupil too, so some heads mean nothing there.
 HEADS: tuple[Head, ...] = (
-    *_heads("", "address", "Email | E-mail | Email Address | E-mail Address | Mail | Primary Email | Main Email"),
+    *_heads("", "address", "Email | Email Address | Mail | Primary Email | Main Email"),
     *_heads("", "address", "School Email | Work Email", parents="aliases"),
     *_heads("", "personal_addresses", "Home Email | Personal Email | Private Email", parents="address"),
     *_heads(
@@ -177,14 +177,14 @@ HEADS: tuple[Head, ...] = (
     *_heads("", "parent_addresses", "Parent 1 Email | Parent 2 Email | Contact 1 Email | Contact 2 Email"),
     *_heads("", "parent_addresses", "Contact Email | Contact Email Address", parents="address"),
     *_heads("", "name", "Full Name | Display Name | Contact Name | Parent Name | Guardian Name"),
-    *_heads("", "first_name", "Forename | First Name | Given Name | Contact Forename | Contact First Name"),
+    *_heads("", "first_name", "Forename | Given Name | Contact Forename | Contact First Name"),
     *_heads("", "first_name", "Preferred Forename | Preferred First Name | Chosen Name", parents=""),
     *_heads("", "first_name", "Legal Forename | Legal First Name", parents=""),
-    *_heads("", "last_name", "Surname | Last Name | Family Name | Contact Surname | Contact Last Name"),
+    *_heads("", "last_name", "Surname | Family Name | Contact Surname | Contact Last Name"),
     *_heads("", "last_name", "Preferred Surname | Preferred Last Name", parents=""),
     *_heads("", "last_name", "Legal Surname | Legal Last Name", parents=""),
     *_heads(
-        "", "login", "Username | User Name | Login Name | Network Login | sAMAccountName | User Principal Name"
+        "", "login", "Username | Login Name | Network Login | sAMAccountName | User Principal Name"
     ),
     *_heads("", "year", "Year Group | NC Year | Year Taught In | Yr Taught In | National Curriculum Year"),
     *_heads("", "section", "School Section | Phase"),

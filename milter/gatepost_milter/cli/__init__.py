@@ -16,8 +16,11 @@ _COMMANDS = {
     "check": ("gatepost_milter.cli.check:check", "Judge message files without a mail server."),
     "courier": ("gatepost_milter.cli.services:courier", "Run the courier: send notices and releases."),
     "demo": ("gatepost_milter.cli.demo:demo", "Show gatepost at work, without a mail server."),
+    "directory": ("gatepost_milter.cli.directory:directory", "Check the people directory, or ask it."),
+    "doctor": ("gatepost_milter.cli.doctor:doctor", "Find what is wrong, and the command that mends it."),
     "milter": ("gatepost_milter.cli.services:milter", "Run the milter that Postfix talks to."),
     "policy": ("gatepost_milter.cli.policy:policy", "List, show and test policies."),
+    "postfix": ("gatepost_milter.cli.postfix:postfix", "Take gatepost out of Postfix in an emergency; put it back."),
     "quarantine": ("gatepost_milter.cli.quarantine:quarantine", "Review what is held."),
 }
 
