@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial, wraps
@@ -29,6 +30,9 @@ from gatepost_milter.transaction import Client, Path, Transaction, header_block,
 
 # Postfix gives a field no more than header_size_limit (100 kB), but as many fields as the client likes.
 HEADER_LIMIT = 4 * 1024 * 1024
+
+# Threads are made as they are needed; what comes on top waits for one, as it would for a processor.
+GATE_THREADS = 128
 
 # What is asked of the MTA for each stage, whatever its own configuration lists. STARTTLS and AUTH come after
 # HELO, so their macros are asked for with MAIL as well.
@@ -58,6 +62,23 @@ class Gate(Protocol):
     def process(self, transaction: Transaction, *, enter: Callable[[Step], None]) -> Answer:
         """The answer to one message."""
         ...
+
+
+class OwnThreads:
+    """A gate whose work is done in threads that Python itself has started.
+
+    libmilter goes on with a session in another of its threads after each wait for bytes, so a large message
+    ends in a thread other than the one for which pymilter made Python's thread state. Python code does not
+    mind; extensions that ask ``PyGILState_Check`` (CEL does) see a stranger, and abort the whole worker.
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._threads = ThreadPoolExecutor(max_workers=GATE_THREADS, thread_name_prefix="gate")
+
+    def process(self, transaction: Transaction, *, enter: Callable[[Step], None]) -> Answer:
+        """The gate's answer, and its exceptions. Blocks, while Python's lock is free for others."""
+        return self._threads.submit(self._gate.process, transaction, enter=enter).result()
 
 
 def fail_closed(
@@ -362,7 +383,7 @@ _CODES = {
 
 def register(name: str, *, gate: Gate, spool: settings.Spool) -> None:
     """Make libmilter call a new Session for each connection. Once in each worker, before ``milter.main``."""
-    Milter.factory = partial(Session, gate=gate, spool=spool)
+    Milter.factory = partial(Session, gate=OwnThreads(gate), spool=spool)
     milter.set_flags(ACTIONS)
     milter.set_connect_callback(Milter.connect_callback)
     milter.set_helo_callback(lambda ctx, host: ctx.getpriv().hello(host))
