@@ -1,0 +1,107 @@
+"""Owns the two databases that the store's contract is proved on: a file, and a private PostgreSQL server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.quarantine import Clock
+
+from gatepost_config import settings
+from gatepost_quarantine.sql import SqlStore, open_store
+
+
+class PostgresServer:
+    """A PostgreSQL server in a folder of its own, reached over a Unix socket only."""
+
+    def __init__(self, programs: Path) -> None:
+        self._programs = programs
+        # Root may not run PostgreSQL, and a Unix socket's path has to be short.
+        self._as_postgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        if os.geteuid() != 0:
+            self._as_postgres = []
+        self.folder = Path(tempfile.mkdtemp(prefix="gatepost-pg-"))
+        if self._as_postgres:
+            shutil.chown(self.folder, "postgres", "postgres")
+
+    def start(self) -> None:
+        """Make the cluster and wait until it takes connections."""
+        self._run("initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8")
+        options = f"-c listen_addresses= -c unix_socket_directories={self.folder} -c max_connections=60"
+        log = str(self.folder / "log")
+        self._run("pg_ctl", "-D", str(self._data), "-w", "-t", "60", "-l", log, "-o", options, "start")
+
+    def stop(self) -> None:
+        """Stop the server and remove its folder."""
+        self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "-w", "stop")
+        shutil.rmtree(self.folder)
+
+    def new_database(self) -> str:
+        """The URL of a new, empty database."""
+        name = f"t{uuid.uuid4().hex}"
+        self._run("createdb", "-h", str(self.folder), "-U", "postgres", name)
+        return f"postgresql+psycopg://postgres@/{name}?host={self.folder}"
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [*self._as_postgres, str(self._programs / program), *arguments],
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, f"{program}: {done.stderr}"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A running server, or a skip with the reason."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        pytest.skip("PostgreSQL's server is not installed (Debian: apt-get install postgresql)")
+    server = PostgresServer(found[-1].parent)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new, empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'quarantine.db'}"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.new_database()
+
+
+@pytest.fixture
+def configured(url: str) -> settings.Store:
+    """The store's section of the settings."""
+    return settings.Store(url=url, free_floor=0)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that goes only where a test sends it."""
+    return Clock()
+
+
+@pytest.fixture
+def store(configured: settings.Store, clock: Clock) -> Iterator[SqlStore]:
+    """An open store on a new database."""
+    opened = open_store(configured, gateway="mx1.school.example", clock=clock)
+    yield opened
+    opened.close()
