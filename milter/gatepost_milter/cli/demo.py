@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import signal
 import smtplib
 import sys
@@ -45,6 +46,8 @@ def demo(*, once: bool, json_: bool, mta: str, port: int) -> None:
     became of each. Nothing leaves this machine, and nothing is left behind.
     """
     console = Console()
+    # aiosmtpd warns of its own old names at each login; nobody who watches a demo can do anything about it.
+    logging.getLogger("mail.log").setLevel(logging.ERROR)
     # A demo that is told to end must still stop what it has started.
     signal.signal(signal.SIGTERM, _interrupt)
     try:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from gatepost_milter.demo.gateway import Line
 from gatepost_milter.demo.logins import PASSWORD
-from gatepost_milter.demo.samples import TEACHER, Fate
+from gatepost_milter.demo.samples import DOMAIN, TEACHER, Fate
 from gatepost_milter.demo.stage import Reason, Result, Stage
 
 _COLOURS = {Fate.DELIVERED: "green", Fate.HELD: "yellow", Fate.REFUSED: "red", Fate.LOST: "bold white on red"}
@@ -21,17 +21,17 @@ _COLOURS = {Fate.DELIVERED: "green", Fate.HELD: "yellow", Fate.REFUSED: "red", F
 def show_table(console: Console, results: Sequence[Result]) -> None:
     """One row for each sample, and a last line that says whether all is as it should be."""
     table = Table(title="What was sent, and what became of it", show_lines=True, title_justify="left")
-    for heading in ("Mail", "From, to", "Verdict", "Why", "Who got what"):
-        table.add_column(heading, overflow="fold")
+    for heading, share in (("Mail", 3), ("Verdict", 1), ("Why", 3), ("Who got what", 3)):
+        table.add_column(heading, overflow="fold", ratio=share, min_width=10)
     for result in results:
         table.add_row(
-            result.sent.sample.title,
-            _route(result),
+            _mailed(result),
             _verdict(result),
             _why(result.reasons, result.sent.code, result.sent.reply),
             _received(result),
         )
     console.print(table)
+    console.print(f"Names without a domain are at {DOMAIN}.", style="dim")
     wrong = [(result.sent.sample.title, sentence) for result in results for sentence in result.wrong]
     if not wrong:
         console.print(f"All {len(results)} mails went as the policy says.", style="green")
@@ -78,10 +78,15 @@ def show_line(console: Console, stage: Stage, line: Line) -> None:
     console.print(Text(f"{event} ({direction}): {reasons}"), soft_wrap=True)
 
 
-def _route(result: Result) -> Text:
+def _mailed(result: Result) -> Text:
     sample = result.sent.sample
     direction = str(result.sent.line.get("direction", ""))
-    return Text.assemble(sample.sender, "\n→ ", "\n→ ".join(sample.recipients), (f"\n{direction}", "dim"))
+    route = "".join(f"\n→ {_short(each)}" for each in sample.recipients)
+    return Text.assemble((sample.title, "bold"), f"\n{_short(sample.sender)}{route}", (f"\n{direction}", "dim"))
+
+
+def _short(address: str) -> str:
+    return address.removesuffix(f"@{DOMAIN}")
 
 
 def _verdict(result: Result) -> Text:
@@ -107,10 +112,10 @@ def _received(result: Result) -> Text:
     lines = Text()
     for to, fate in result.fates.items():
         if fate is Fate.DELIVERED:
-            lines.append(f"{to}: the mail\n", style="green")
+            lines.append(f"{_short(to)}: the mail\n", style="green")
     for to, subjects in result.notices.items():
         for subject in subjects:
-            lines.append(f"{to}: notice “{subject}”\n")
+            lines.append(f"{_short(to)}: notice “{subject}”\n")
     lines.rstrip()
     return lines or Text("nobody")
 
