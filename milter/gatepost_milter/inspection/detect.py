@@ -136,7 +136,6 @@ _BY_DESCRIPTION = (
     ("Dalvik dex", FileClass.EXECUTABLE),
     ("compiled Java class", FileClass.EXECUTABLE),
     ("MSI Installer", FileClass.INSTALLER),
-    ("Composite Document File V2 Document, Little Endian, Os: Windows, Version", FileClass.PLAIN),
     ("CDFV2 Encrypted", FileClass.ENCRYPTED),
     ("PGP message", FileClass.ENCRYPTED),
     ("PGP symmetric key encrypted", FileClass.ENCRYPTED),

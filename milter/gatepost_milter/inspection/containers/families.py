@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gatepost_milter.inspection.containers import archived, squeezed, zipped
+from gatepost_milter.inspection.containers import archived, ole, squeezed, zipped
 from gatepost_milter.inspection.containers.walk import Family
 
 ALL: tuple[Family, ...] = (
@@ -10,4 +10,5 @@ ALL: tuple[Family, ...] = (
     squeezed.FAMILY,
     archived.FAMILY,
     archived.UNREAD,
+    ole.FAMILY,
 )

@@ -285,14 +285,26 @@ class Walk:
         return file
 
     def unpack(
-        self, parent: File, pieces: Iterable[bytes], *, raw_names: Sequence[str], quiet: bool = False
-    ) -> File:
-        """Gather ``pieces`` and examine them as a member; errors of the packing make that member opaque."""
+        self,
+        parent: File,
+        pieces: Iterable[bytes],
+        *,
+        raw_names: Sequence[str],
+        claimed: str = "",
+        quiet: bool = False,
+        look: Callable[[Buffer, File], None] | None = None,
+    ) -> None:
+        """Gather ``pieces`` and examine them as a member; errors of the packing make that member opaque.
+
+        ``look`` sees the bytes and what they turned out to be, for what they mean to the parent.
+        """
         problems: list[str] = []
         data = self.scratch.gather(_until_error(pieces, problems), self.budget)
         try:
             marks = [(FileClass.OPAQUE, problem) for problem in problems]
-            return self.member(parent, data, raw_names=raw_names, marks=marks, quiet=quiet)
+            file = self.member(parent, data, raw_names=raw_names, claimed=claimed, marks=marks, quiet=quiet)
+            if look:
+                look(data, file)
         finally:
             self.scratch.release(data)
 

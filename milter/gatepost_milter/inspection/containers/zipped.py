@@ -11,9 +11,11 @@ import lzma
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import zstandard
 
+from gatepost_milter.inspection.containers import office
 from gatepost_milter.inspection.containers.walk import (
     Family,
     File,
@@ -114,7 +116,8 @@ def _visit(walk: Walk, file: File, entry: Entry, *, quiet: bool) -> None:
         mark = (FileClass.ENCRYPTED, "it cannot be read without the password")
         walk.member(file, None, raw_names=entry.names, marks=[mark], size=entry.size)
         return
-    walk.unpack(file, unpacked(file.data, entry), raw_names=entry.names, quiet=quiet)
+    look = partial(office.look, file, name) if quiet else None
+    walk.unpack(file, unpacked(file.data, entry), raw_names=entry.names, quiet=quiet, look=look)
 
 
 def unpacked(data: Buffer, entry: Entry) -> Iterator[bytes]:
