@@ -38,7 +38,7 @@ _STRING = "tag:yaml.org,2002:str"
 
 
 def load_settings(path: Path = DEFAULT_PATH) -> Settings:
-    """The settings in ``path``. A relative policy path in them counts from the folder of the settings.
+    """The settings in ``path``. Relative paths of policy and directory count from the folder of the settings.
 
     Raises ConfigError with every problem that was found.
     """
@@ -47,8 +47,13 @@ def load_settings(path: Path = DEFAULT_PATH) -> Settings:
     settings.attach(source)
     if not is_path(settings.policy) and settings.policy not in shipped_policies():
         raise ConfigError(settings.problem(("policy",), *_no_such_policy(settings.policy)))
+    folder = path.resolve().parent
+    found: dict[str, str | Path] = {}
     if is_path(settings.policy) and not Path(settings.policy).is_absolute():
-        settings = settings.model_copy(update={"policy": str(path.resolve().parent / settings.policy)})
+        found["policy"] = str(folder / settings.policy)
+    if settings.directory is not None and not settings.directory.is_absolute():
+        found["directory"] = folder / settings.directory
+    settings = settings.model_copy(update=found)
     return settings
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from gatepost_config.directory_load import load_directory
 from gatepost_config.errors import ConfigError
 from gatepost_config.settings import Settings
 from gatepost_config.words import Action, Finding
@@ -67,7 +68,8 @@ def check(
     settings = with_policy(settings_for(config), policy)
     given = Given(sender=sender, recipients=recipients, login=login, client=client)
     try:
-        judge = load(settings)
+        directory = load_directory(settings.directory) if settings.directory is not None else None
+        judge = load(settings, directory=directory)
     except ConfigError as error:
         raise CannotError(str(error)) from None
     stopped = failed = False

@@ -2,7 +2,7 @@
 
 The catalogue is the one source for the condition language's types, for the values, and for the documentation.
 Facts are frozen into protocol-buffer messages, because the condition language checks names and types of those
-when a policy is loaded. Facts hold what hostile mail says: texts are made valid, and cut at ``TEXT_LIMIT``.
+when a policy is loaded. Facts hold what hostile mail says; texts are made valid, and are otherwise as they came.
 """
 
 from __future__ import annotations
@@ -24,9 +24,6 @@ from gatepost_milter.policy.verdict import Sender
 from gatepost_milter.transaction import Transaction
 
 PACKAGE = "gatepost"
-TEXT_LIMIT = 4096
-"""Characters of one text fact; names and subjects that are longer are cut."""
-
 _INT64 = 2**63 - 1
 
 
@@ -322,8 +319,11 @@ def counted(defects: Sequence[Defect]) -> list[tuple[Defect, int]]:
 
 
 def text(value: str) -> str:
-    """A text that the condition language takes: no lone surrogates (RFC 6532 leaves raw 8-bit), not too long."""
-    return value[:TEXT_LIMIT].encode("utf-8", "replace").decode("utf-8")
+    """A text that the condition language takes: lone surrogates (from raw 8-bit header fields) become ``?``.
+
+    Never cut: what a rule looks for could stand behind the cut.
+    """
+    return value.encode("utf-8", "replace").decode("utf-8")
 
 
 def _plain(field: Field, value: Any) -> Any:

@@ -7,7 +7,6 @@ anybody can write anything there. Whoever is not proved is outside, and is never
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -28,8 +27,8 @@ def identify(transaction: Transaction, settings: Settings, directory: Directory 
     """
     login = transaction.client.login.strip()
     if login:
-        day = transaction.received_at.astimezone(UTC).date()
-        person = directory.by_login(login, at=day) if directory is not None else None
+        # Without a day: somebody who has left, but still logs in, is still that person and nobody else.
+        person = directory.by_login(login) if directory is not None else None
         mailbox = person.address if person is not None else _own_mailbox(login, settings)
         return Sender(mailbox=mailbox, known=bool(mailbox), via="login")
     claimed = normal_address(transaction.sender.address)

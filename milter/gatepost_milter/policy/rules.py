@@ -129,7 +129,8 @@ def compile_rules(document: PolicyDocument, catalogue: Catalogue, env: cel.Env) 
         path: tuple[str | int, ...] = ("rules", index)
         find = []
         for number, source in enumerate(rule.find):
-            place = (*path, "find", number) if len(rule.find) > 1 else (*path, "find")
+            listed = (*path, "find", number)
+            place = listed if listed in document.source.places else (*path, "find")
             condition = compiler.compile(source, place, rule=rule, listing=True)
             if condition is not None:
                 find.append(condition)

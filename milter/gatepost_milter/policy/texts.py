@@ -74,8 +74,10 @@ def size_text(size: int) -> str:
 
 def harmless(name: str, *, length: int = NAME_LENGTH) -> str:
     """A name from a message, fit to be shown: one line, nothing invisible, no bidirectional tricks, not long."""
+    if len(name) > 8 * length:
+        name = name[: 4 * length] + name[-4 * length :]  # the ending says what a file is
     shown = []
-    for letter in name[: length * 4]:
+    for letter in name:
         kind = unicodedata.category(letter)
         if kind in _SPACE or letter in "\t\r\n":
             shown.append(" ")

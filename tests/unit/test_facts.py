@@ -1,0 +1,99 @@
+"""The catalogue of facts: every fact that is documented can be used, and says what it should."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.mail import attachment, inspection, policy, transaction
+
+from gatepost_milter.inspection.model import FileClass
+from gatepost_milter.policy.facts import FACTS, KINDS, Type, counted, text
+from gatepost_milter.transaction import Client
+
+FIELDS = [(kind.name, field) for kind in KINDS.values() for field in kind.fields]
+LISTS = {"Attachment": "attachments", "Defect": "defects", "Visible": "visible"}
+SINGLE = {"Sender": "sender", "Recipient": "recipient", "Message": "message", "Client": "client"}
+LITERALS = {
+    Type.BOOL: "{} || !{}",
+    Type.INT: "{} >= -1",
+    Type.STRING: "{} + 'x' != ''",
+    Type.STRINGS: "{}.size() >= 0",
+}
+
+
+def rule(find: str) -> str:
+    return f"""
+        rules:
+          - id: fact
+            title: Fact
+            find: "{find}"
+            action: tag
+            say: Found.
+    """
+
+
+@pytest.mark.parametrize(("kind", "field"), FIELDS, ids=[f"{kind}.{field.name}" for kind, field in FIELDS])
+def test_every_documented_field_can_be_used(tmp_path: Path, kind: str, field: object) -> None:
+    """A field that is documented but does not work would be found by the first school that needs it."""
+    name, kind_of = field.name, field.type  # type: ignore[attr-defined]
+    condition = LITERALS[kind_of].replace("{}", f"x.{name}")
+    if kind in LISTS:
+        find = f"{LISTS[kind]}.filter(x, {condition})"
+    else:
+        find = condition.replace("x.", f"{SINGLE[kind]}.")
+    message = transaction("t@school.example", client=Client(login="teacher", address="192.0.2.1"))
+    seen = inspection(attachment("a.txt"), defects=["too-deep"], visible=["t@school.example"], subject="s")
+    assert len(policy(tmp_path, rule(find)).judge(message, seen).findings) == 1
+
+
+@pytest.mark.parametrize("each", FileClass)
+def test_every_class_has_a_fact_of_its_own(tmp_path: Path, each: FileClass) -> None:
+    """And it is true for files of that class only."""
+    judge = policy(tmp_path, rule(f"attachments.filter(a, a.{each.value.replace('-', '_')})"))
+    others = [attachment(str(other), other) for other in FileClass if other is not each]
+    seen = inspection(*others, attachment("wanted", each))
+    (finding,) = judge.judge(transaction(), seen).findings
+    assert [piece.name for piece in finding.evidence] == ["wanted"]
+
+
+def test_the_facts_of_the_envelope_are_what_postfix_said(tmp_path: Path) -> None:
+    """One condition that reads them all."""
+    find = (
+        "client.tls && client.login == 'teacher' && sender.known && sender.domain == 'school.example' "
+        "&& recipient.domain == 'outside.example' && direction == 'outbound' && message.recipients == 1 "
+        "&& message.size == 1000 && lists.friends == ['friend.example'] && limit.attachment_bytes == 100"
+    )
+    client = Client(login="teacher", tls_version="TLSv1.3")
+    verdict = policy(tmp_path, rule(find)).judge(transaction("a@Outside.Example", client=client), inspection())
+    assert len(verdict.findings) == 1
+
+
+def test_the_envelope_sender_is_a_fact_but_never_a_sender(tmp_path: Path) -> None:
+    """A rule may look at what was claimed; it is called what it is."""
+    find = "message.envelope_sender == 'head@school.example' && !sender.known && sender.mailbox == ''"
+    verdict = policy(tmp_path, rule(find)).judge(transaction(sender="head@school.example"), inspection())
+    assert len(verdict.findings) == 1
+
+
+def test_a_defect_is_one_fact_however_often_it_is_seen() -> None:
+    """A hostile message may hold a defect in each of its lines."""
+    seen = inspection(defects=["too-deep", "bare-newline", "too-deep"])
+    assert [(each.code, count) for each, count in counted(seen.defects)] == [("too-deep", 2), ("bare-newline", 1)]
+
+
+def test_a_long_name_is_never_cut(tmp_path: Path) -> None:
+    """What a rule looks for would stand behind the cut."""
+    judge = policy(tmp_path, rule("attachments.filter(a, a.name.endsWith('.exe'))"))
+    assert len(judge.judge(transaction(), inspection(attachment("x" * 100_000 + ".exe"))).findings) == 1
+
+
+def test_text_is_made_valid() -> None:
+    """The condition language refuses lone surrogates."""
+    assert text("a\ud800b") == "a?b"
+
+
+def test_names_of_facts_and_kinds_do_not_clash() -> None:
+    """A word in a condition must mean one thing."""
+    assert not FACTS.keys() & KINDS.keys()
+    assert all(field.meaning.endswith(".") for _, field in FIELDS)
