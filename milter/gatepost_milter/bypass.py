@@ -184,17 +184,17 @@ def _read(path: Path, *, mine: bool) -> Bypass | None:
         raw = stream.read(_SIZE_LIMIT)
     try:
         return Bypass.from_json(json.loads(raw))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BypassError(f"{path} is damaged: {error}") from error
 
 
 def _sound(bypass: Bypass) -> list[bool]:
     """Only two parameters are ever changed, and copies lie beside the files: nothing else is believed."""
-    words = [str(value) for change in bypass.changes for value in (change.service, change.before, change.after)]
+    words: list[Any] = [word for each in bypass.changes for word in (each.service, each.before, each.after)]
     return [
         bypass.since.tzinfo is not None and bypass.until.tzinfo is not None,
         all(change.parameter in _PARAMETERS for change in bypass.changes),
-        all("\n" not in word and "\r" not in word for word in words),
+        all(isinstance(word, str) and "\n" not in word and "\r" not in word for word in words),
         all(each.name in ("main.cf", "master.cf") for each in bypass.files),
         all(each.copy == f"{each.name}.before-bypass" for each in bypass.files),
     ]

@@ -281,7 +281,9 @@ def _macros(postfix: Postfix, settings: Settings) -> Iterator[Diagnosis]:
     for name, macro, judge, harm in needed:
         value = postfix.value(name)
         if macro not in re.split(r"[,\s]+", value):
-            yield judge(f"{name} lacks {macro}: {harm}", mend=postfix.set(f"{name}={value} {macro}".strip()))
+            yield judge(
+                f"{name} lacks {macro}: {harm}", mend=postfix.set(f"{name}={value} {macro}".replace("= ", "="))
+            )
 
 
 def non_smtpd(postfix: Postfix, settings: Settings) -> Iterator[Diagnosis]:
