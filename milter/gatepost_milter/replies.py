@@ -7,6 +7,7 @@ at most 200 octets with their enhanced status code, because many clients show no
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -182,6 +183,6 @@ def _reply(reply: Reply, sentence: str, clause: str, support_id: str) -> Reply:
 
 
 def _plain(text: str) -> str:
-    """ASCII in one line. What is not ASCII is left out, and white space and control characters are blanks."""
-    words = "".join(letter if letter.isprintable() else " " for letter in text).split()
-    return " ".join(words).encode("ascii", "ignore").decode()
+    """ASCII in one line: accents go, and so do other letters; control characters are blanks."""
+    ascii_only = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in ascii_only).split())
