@@ -116,6 +116,7 @@ def memory_bytes(root: int) -> int:
 @contextmanager
 def _running(command: list[str], sock: Path, log: Path) -> Iterator[int]:
     """The process, from when its socket can be seen until it has been ended."""
+    sock.unlink(missing_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
         try:
