@@ -1,6 +1,6 @@
 """Broken settings and policies, and the words that say what is wrong: one folder for each mistake.
 
-A folder holds ``gatepost.yaml`` or ``policy.yaml`` and ``expected-error``, in which ``<file>`` stands for the path.
+A folder holds ``gatepost.yaml`` or ``policy.yaml`` and ``expected-error``; ``<file>`` in it is the path.
 ``pytest tests/bad_config --rewrite-golden`` writes what is said now; read the difference before keeping it.
 """
 

@@ -1,7 +1,7 @@
 """Messages, and what inspection and policy say of them: one folder for each case, file beside file.
 
-A folder holds ``message.eml``, ``verdict.json`` (what ``gatepost check --json`` prints, without the time it took), and
-``arguments`` where the envelope is not what the header says. ``pytest tests/golden --rewrite-golden`` writes the
+A folder holds ``message.eml``, ``verdict.json`` (what ``gatepost check --json`` prints, without the time it took),
+and ``arguments`` where the envelope is not what the header says. ``pytest tests/golden --rewrite-golden`` writes the
 verdicts anew; read the difference before keeping it. Large messages are made here instead of being kept.
 """
 
@@ -69,7 +69,8 @@ def test_the_decoded_size_decides(
     message["From"], message["To"], message["Subject"] = "t@school.example", recipient, "Slides"
     message.set_content("Please see attached.\n")
     data = (b"slide " * (size // 6 + 1))[: size - 1] + b"\n"
-    message.add_attachment(data, maintype="application", subtype="octet-stream", filename="slides.dat", cte=encoding)
+    kind = {"maintype": "application", "subtype": "octet-stream"}
+    message.add_attachment(data, **kind, filename="slides.dat", cte=encoding)
     path = tmp_path / "large.eml"
     path.write_bytes(message.as_bytes())
     said, _ = verdict_on(path, "--login", login)

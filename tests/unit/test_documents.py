@@ -51,7 +51,7 @@ def test_a_relative_policy_counts_from_the_settings(tmp_path: Path, monkeypatch:
 
 def test_a_missing_file_is_told_with_its_name(tmp_path: Path) -> None:
     """Nothing else would say which of several files it was."""
-    with pytest.raises(ConfigError, match="nowhere.yaml: cannot be read: No such file"):
+    with pytest.raises(ConfigError, match=r"nowhere.yaml: cannot be read: No such file"):
         load_settings(tmp_path / "nowhere.yaml")
 
 

@@ -266,7 +266,7 @@ def test_an_evaluation_that_fails_is_an_error_and_no_pass(tmp_path: Path) -> Non
     """
     judge = policy(tmp_path, rules)
     assert Action.PASS is judge.judge(transaction(), inspection()).action
-    with pytest.raises(PolicyError, match="rule division, find: .*divide by zero"):
+    with pytest.raises(PolicyError, match=r"rule division, find: .*divide by zero"):
         judge.judge(transaction(), inspection(EXE))
 
 
