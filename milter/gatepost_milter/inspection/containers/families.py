@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gatepost_milter.inspection.containers import archived, ole, squeezed, zipped
+from gatepost_milter.inspection.containers import archived, mail, ole, squeezed, tnef, zipped
 from gatepost_milter.inspection.containers.walk import Family
 
 ALL: tuple[Family, ...] = (
@@ -11,4 +11,7 @@ ALL: tuple[Family, ...] = (
     archived.FAMILY,
     archived.UNREAD,
     ole.FAMILY,
+    mail.MAIL,
+    mail.SMIME,
+    tnef.FAMILY,
 )
