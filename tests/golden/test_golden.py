@@ -1,8 +1,8 @@
 """Messages, and what inspection and policy say of them: one folder for each case, file beside file.
 
-A folder holds ``message.eml``, ``verdict.json`` (what ``gatepost check --json`` prints, without the time it took),
-and ``arguments`` where the envelope is not what the header says. ``pytest tests/golden --rewrite-golden`` writes the
-verdicts anew; read the difference before keeping it. Large messages are made here instead of being kept.
+A folder holds ``message.eml``, ``verdict.json`` (what ``gatepost check --json`` prints, without the time it
+took), and ``arguments`` where the envelope is not what the header says. ``pytest tests/golden --rewrite-golden``
+writes the verdicts anew; read the difference before keeping it. Large messages are made here, not kept.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def test_the_decoded_size_decides(
     message["From"], message["To"], message["Subject"] = "t@school.example", recipient, "Slides"
     message.set_content("Please see attached.\n")
     data = (b"slide " * (size // 6 + 1))[: size - 1] + b"\n"
-    kind = {"maintype": "application", "subtype": "octet-stream"}
-    message.add_attachment(data, **kind, filename="slides.dat", cte=encoding)
+    name = "slides.dat"
+    message.add_attachment(data, maintype="application", subtype="octet-stream", filename=name, cte=encoding)
     path = tmp_path / "large.eml"
     path.write_bytes(message.as_bytes())
     said, _ = verdict_on(path, "--login", login)

@@ -73,7 +73,8 @@ def test_show_tells_rules_roles_and_limits(config: str) -> None:
 
 def test_an_exemption_that_is_over_says_so(tmp_path: Path, config: str) -> None:
     """Nobody should wonder why it no longer works."""
-    text = "exemptions:\n  - {who: a@b.example, rule: executable-attachment, until: 2001-01-01, approved_by: the Head}\n"
+    exemption = "{who: a@b.example, rule: executable-attachment, until: 2001-01-01, approved_by: the Head}"
+    text = f"exemptions: [{exemption}]\n"
     assert "2001-01-01 (over)" in run(config, "show", ours(tmp_path, "rules:\n", text + "rules:\n")).stdout
 
 
