@@ -183,9 +183,7 @@ HEADS: tuple[Head, ...] = (
     *_heads("", "last_name", "Surname | Family Name | Contact Surname | Contact Last Name"),
     *_heads("", "last_name", "Preferred Surname | Preferred Last Name", parents=""),
     *_heads("", "last_name", "Legal Surname | Legal Last Name", parents=""),
-    *_heads(
-        "", "login", "Username | Login Name | Network Login | sAMAccountName | User Principal Name"
-    ),
+    *_heads("", "login", "Username | Login Name | Network Login | sAMAccountName | User Principal Name"),
     *_heads("", "year", "Year Group | NC Year | Year Taught In | Yr Taught In | National Curriculum Year"),
     *_heads("", "section", "School Section | Phase"),
     *_heads("", "department", "Departments | Subject | Faculty"),

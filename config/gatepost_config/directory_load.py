@@ -27,6 +27,7 @@ from gatepost_config.errors import ConfigError, Problem
 
 _RULE = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _YES_OR_NO = {"yes": True, "y": True, "true": True, "1": True, "no": False, "n": False, "false": False, "0": False}
+_OTHER_TABLES = (".xlsx", ".xls", ".xlsm", ".ods", ".tsv")
 _DOMAINS = Domains(school=())
 _Value = TypeVar("_Value")
 
@@ -43,11 +44,13 @@ def load_directory(folder: Path) -> Directory:
 
 
 def _files(folder: Path) -> list[Path]:
+    """The tables in the folder, those that nobody can read included, so that they are reported."""
     try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".csv")
+        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in {".csv", *_OTHER_TABLES})
     except OSError as error:
         raise ConfigError(Problem(folder, 0, 0, f"the directory cannot be read: {error.strerror}")) from None
-    if not any(SHAPES.get(_first_word(path), (None,))[0] is PEOPLE for path in paths):
+    tables = [path for path in paths if path.suffix.lower() == ".csv"]
+    if not any(SHAPES.get(_first_word(path), (None,))[0] is PEOPLE for path in tables):
         raise ConfigError(
             Problem(
                 folder,
@@ -80,6 +83,9 @@ class _Reader:
     def read(self, path: Path) -> None:
         """Take one file; what is wrong with it is kept until ``directory``."""
         shape, kind = SHAPES.get(_first_word(path), (None, None))
+        if path.suffix.lower() in _OTHER_TABLES:
+            self._problems.append(Problem(path, 0, 0, "is not read: it is no CSV file", "save it as “CSV UTF-8”"))
+            return
         if shape is None:
             remedy = suggest(_first_word(path), list(SHAPES))
             self._problems.append(

@@ -5,64 +5,24 @@ and all the pupil's parents.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 from gatepost_config.addresses import domain_of, normalise
-from gatepost_config.directory import Kind, Person, Span
+from gatepost_config.directory import Kind, Person
 from gatepost_config.directory_rows import Row, RowError, suggest
 from gatepost_config.domains import Domains
 
 _DOMAINS = Domains(school=())
-
-
-@dataclass(slots=True, kw_only=True)
-class _Draft:
-    """A person while rows are being read. Lists keep the order of the rows; the first name, year … stays."""
-
-    address: str
-    source: str
-    name: str = ""
-    department: str = ""
-    year: str = ""
-    section: str = ""
-    roles: list[tuple[Kind, Span]] = field(default_factory=list)
-    aliases: list[str] = field(default_factory=list)
-    logins: list[str] = field(default_factory=list)
-    personal: list[str] = field(default_factory=list)
-    groups: list[str] = field(default_factory=list)
-    pupils: list[str] = field(default_factory=list)
-    ties: list[str] = field(default_factory=list)
-    supervisors: list[str] = field(default_factory=list)
-    delegates: list[str] = field(default_factory=list)
-
-    def person(self, families: dict[str, set[str]]) -> Person:
-        ties = set(self.ties)
-        for tie in self.ties:
-            ties.update(families.get(tie, ()))
-        return Person(
-            address=self.address,
-            name=self.name,
-            roles=tuple(dict.fromkeys(self.roles)),
-            aliases=_once(self.aliases),
-            logins=_once(self.logins),
-            personal=_once(self.personal),
-            groups=frozenset(self.groups),
-            department=self.department,
-            year=self.year,
-            section=self.section,
-            pupils=frozenset(self.pupils),
-            ties=frozenset(ties),
-            supervisors=_once(self.supervisors),
-            delegates=_once(self.delegates),
-            source=self.source,
-        )
+# Nobody has more children at one school. Beyond it an address is a guardianship agency, or a placeholder that the
+# office enters where there is none: it must not make hundreds of families one household.
+_CHILDREN = 12
 
 
 class PeopleReader:
     """Takes rows one by one, and gives the people at the end. Rows of one address become one person."""
 
     def __init__(self) -> None:
-        self._drafts: dict[str, _Draft] = {}
+        self._people: dict[str, Person] = {}
         self._logins: dict[str, tuple[str, str]] = {}
         # What a pupil's row ties together: the ids that the pupil has, and the household.
         self._families: dict[str, set[str]] = {}
@@ -70,58 +30,58 @@ class PeopleReader:
     def add(self, row: Row, *, kind: Kind | None) -> bool:
         """Take a row; ``kind`` is what its file says that everybody in it is. Whether it had an address to look
         up. Raises RowError, and has then taken nothing of the row."""
-        kinds = _kinds(row, kind)
         span = row.span()
-        mailboxes = [*row.address("address"), *row.addresses("aliases")]
-        parents = row.addresses("parent_addresses")
-        personal = _personal(row, mailboxes)
-        supervisors, delegates = row.addresses("supervisor"), row.addresses("delegates")
-        logins = row.names("login")
         pupils = row.ids("pupil")
-        households = [f"household {each}" for each in row.ids("household")]
-        key = normalise(mailboxes[0]) if mailboxes else ""
+        own = [f"pupil {each}" for each in pupils]
+        ties = frozenset([*own, *(f"household {each}" for each in row.ids("household"))])
+        mailboxes = [*row.address("address"), *row.addresses("aliases")]
+        logins = row.names("login")
+        person = Person(
+            address=mailboxes[0] if mailboxes else "",
+            name=_name(row),
+            roles=tuple((each, span) for each in _kinds(row, kind)),
+            aliases=tuple(mailboxes[1:]),
+            logins=logins,
+            personal=_personal(row, mailboxes),
+            groups=frozenset(row.words("groups")),
+            department=row.text("department"),
+            year=row.text("year"),
+            section=row.text("section").lower(),
+            pupils=frozenset(pupils),
+            ties=ties,
+            supervisors=tuple(row.addresses("supervisor")),
+            delegates=tuple(row.addresses("delegates")),
+            source=row.source,
+        )
+        parents = [
+            Person(address=each, roles=((Kind.PARENT, span),), pupils=person.pupils, ties=ties, source=row.source)
+            for each in row.addresses("parent_addresses")
+        ]
+        key = normalise(person.address)
         self._check_logins(row, logins, key)
 
-        own = [f"pupil {each}" for each in pupils]
-        ties = own + households
-        if Kind.PUPIL in kinds:
+        if any(each is Kind.PUPIL for each, _ in person.roles):
             for tie in own:
                 self._families.setdefault(tie, set()).update(ties)
-        for parent in parents:
-            draft = self._draft(parent, row)
-            draft.roles.append((Kind.PARENT, span))
-            draft.pupils += pupils
-            draft.ties += ties
-        if not mailboxes:
-            return bool(parents)
-        draft = self._draft(mailboxes[0], row)
-        draft.roles += [(each, span) for each in kinds]
-        draft.aliases += mailboxes[1:]
-        draft.logins += logins
-        draft.personal += personal
-        draft.groups += row.words("groups")
-        draft.pupils += pupils
-        draft.ties += ties
-        draft.supervisors += supervisors
-        draft.delegates += delegates
-        draft.name = draft.name or _name(row)
-        draft.department = draft.department or row.text("department")
-        draft.year = draft.year or row.text("year")
-        draft.section = draft.section or row.text("section").lower()
         for login in logins:
             self._logins.setdefault(login, (key, row.source))
-        return True
+        for parent in parents:
+            self._keep(normalise(parent.address), parent)
+        if key:
+            self._keep(key, person)
+        return bool(key or parents)
 
     def people(self) -> Iterable[Person]:
         """Everybody, in the order in which they were first named."""
-        return (draft.person(self._families) for draft in self._drafts.values())
+        for person in self._people.values():
+            ties = person.ties.union(*(self._families.get(tie, ()) for tie in person.ties))
+            if len(person.pupils) > _CHILDREN:
+                ties = frozenset()
+            yield person if ties == person.ties else replace(person, ties=ties)
 
-    def _draft(self, address: str, row: Row) -> _Draft:
-        key = normalise(address)
-        draft = self._drafts.get(key)
-        if draft is None:
-            draft = self._drafts[key] = _Draft(address=address, source=row.source)
-        return draft
+    def _keep(self, key: str, person: Person) -> None:
+        old = self._people.get(key)
+        self._people[key] = person if old is None else _merged(old, person)
 
     def _check_logins(self, row: Row, logins: tuple[str, ...], key: str) -> None:
         if logins and not key:
@@ -136,9 +96,25 @@ class PeopleReader:
                 )
 
 
-def _once(values: list[str]) -> tuple[str, ...]:
-    """The values, each once, in order."""
-    return tuple(dict.fromkeys(values)) if len(values) > 1 else tuple(values)
+def _merged(old: Person, new: Person) -> Person:
+    """One person from two rows: lists add up, and what the first row says stays."""
+    return Person(
+        address=old.address,
+        name=old.name or new.name,
+        roles=tuple(dict.fromkeys(old.roles + new.roles)),
+        aliases=tuple(dict.fromkeys(old.aliases + new.aliases)),
+        logins=tuple(dict.fromkeys(old.logins + new.logins)),
+        personal=tuple(dict.fromkeys(old.personal + new.personal)),
+        groups=old.groups | new.groups,
+        department=old.department or new.department,
+        year=old.year or new.year,
+        section=old.section or new.section,
+        pupils=old.pupils | new.pupils,
+        ties=old.ties | new.ties,
+        supervisors=tuple(dict.fromkeys(old.supervisors + new.supervisors)),
+        delegates=tuple(dict.fromkeys(old.delegates + new.delegates)),
+        source=old.source,
+    )
 
 
 def _kinds(row: Row, kind: Kind | None) -> list[Kind]:
@@ -156,10 +132,12 @@ def _kinds(row: Row, kind: Kind | None) -> list[Kind]:
     return list(dict.fromkeys(kinds))
 
 
-def _personal(row: Row, mailboxes: list[str]) -> list[str]:
+def _personal(row: Row, mailboxes: list[str]) -> tuple[str, ...]:
     personal = row.addresses("personal_addresses")
+    if not personal:
+        return ()
     mine = {normalise(each) for each in mailboxes}
-    domain = domain_of(mailboxes[0]) if personal and mailboxes else ""
+    domain = domain_of(mailboxes[0]) if mailboxes else ""
     for address in personal:
         if domain_of(address) == domain and normalise(address) not in mine and not _DOMAINS.is_consumer(domain):
             raise RowError(
@@ -167,7 +145,7 @@ def _personal(row: Row, mailboxes: list[str]) -> list[str]:
                 f"“{address}” is at the domain of the person's own mailbox, so it is not a private address",
                 "another address of the same mailbox goes into aliases",
             )
-    return [each for each in personal if normalise(each) not in mine]
+    return tuple(each for each in personal if normalise(each) not in mine)
 
 
 def _name(row: Row) -> str:

@@ -185,13 +185,12 @@ class Row:
 
     def ids(self, column: str) -> tuple[str, ...]:
         """Ids with their numbering in front, so that ids of two systems never meet: ``admission 1234``."""
-        filled = self.filled(column)
-        if not filled:
-            return ()
         return tuple(
             dict.fromkeys(
-                f"{self.plan.numbers.get(index, '')} {item}".strip().lower()
-                for index, cell in filled
+                f"{numbering} {_unpadded(item)}"
+                if (numbering := self.plan.numbers.get(index))
+                else _unpadded(item)
+                for index, cell in self.filled(column)
                 for item in _LIST.split(cell)
                 if item
             )
@@ -241,6 +240,11 @@ class Row:
                 self.index(column), f"“{text}” is not a date", "write 2026-09-01 or 01/09/2026 (day first)"
             )
         return day
+
+
+def _unpadded(number: str) -> str:
+    """An id in lower case and without leading zeros: spreadsheets take them off in one file and not in another."""
+    return number.lower().lstrip("0") or "0"
 
 
 @lru_cache(maxsize=4096)

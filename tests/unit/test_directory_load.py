@@ -254,6 +254,39 @@ def test_a_file_of_unknown_purpose_is_reported(load: Load) -> None:
     assert problem.remedy == "did you mean “exemptions”?"
 
 
+def test_a_spreadsheet_is_reported_not_overlooked(load: Load, tmp_path: Path) -> None:
+    """Saved in the wrong format, a file of parents must not just be missing."""
+    (tmp_path / "parents.xlsx").write_bytes(b"PK")
+    (tmp_path / "README.md").write_text("not a table")
+    (tmp_path / "parents.csv.bak").write_text("not a table")
+    (problem,) = load().problems
+    assert problem.path.name == "parents.xlsx"
+    assert "no CSV file" in problem.message
+
+
+def test_an_agency_or_a_placeholder_makes_no_household(load: Load) -> None:
+    """“none@school.example” entered for two hundred families would otherwise make the school one household."""
+    rows = "".join(f"agency@guardians.example,{n}\np{n}@home.example,{n}\n" for n in range(13))
+    directory = load(parents=f"address,pupil\n{rows}")
+    assert len({directory.household(f"p{n}@home.example") for n in range(13)}) == 13
+    assert directory.household("agency@guardians.example") == ""
+    agency = directory.person("agency@guardians.example")
+    assert agency is not None
+    assert len(agency.pupils) == 13
+    fewer = load(parents="address,pupil\n" + "".join(f"big@home.example,{n}\n" for n in range(12)))
+    assert fewer.household("big@home.example") == "pupil 0"
+
+
+def test_leading_zeros_of_an_id_do_not_matter(load: Load) -> None:
+    """A spreadsheet turns 004211 into 4211 in the one file that somebody opened and saved."""
+    directory = load(
+        pupils="Adno,Email\n004211,p@school.example\n000,z@school.example\n",
+        parents="Adno,Email\n4211,m@home.example\n0,y@home.example\n",
+    )
+    assert directory.household("p@school.example") == directory.household("m@home.example") != ""
+    assert directory.household("z@school.example") == directory.household("y@home.example") != ""
+
+
 @pytest.mark.parametrize(
     ("files", "fault"),
     [
