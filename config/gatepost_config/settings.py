@@ -132,6 +132,18 @@ class Courier(Model):
     timeout: float = Field(default=60, gt=0, description="Seconds for one SMTP command.")
 
 
+class Notices(Model):
+    """Who the mails that gatepost writes itself come from. Somebody should read what is sent back to them."""
+
+    sender: Mailbox | Literal[""] = Field(
+        default="", description="Address that notices come from; left out, postmaster at the main domain."
+    )
+    help: Mailbox | Literal[""] = Field(
+        default="",
+        description="Address that answers to notices go to; left out, the first mailbox of the role it-support.",
+    )
+
+
 class Log(Model):
     """What is written to standard output, and how."""
 
@@ -175,6 +187,7 @@ class Settings(Model):
     spool: Spool = Field(default=Spool(), description="Where a message waits while it is in flight.")
     store: Store = Field(default=Store(), description="Where held messages and owed mails are kept.")
     courier: Courier = Field(default=Courier(), description="How held mail and notices go out.")
+    notices: Notices = Field(default=Notices(), description="Who notices come from, and who answers questions.")
     log: Log = Field(default=Log(), description="What is written to standard output, and how.")
 
     _source: Source | None = PrivateAttr(default=None)

@@ -168,8 +168,8 @@ class Store(Protocol):
         """Keep claimed rows for another ``lease`` seconds; False if any is no longer this worker's to send."""
         ...
 
-    def let_go(self, *, worker: str) -> None:
-        """Give back what this worker has claimed and not tried, at the end of its work."""
+    def let_go(self, rows: Sequence[int], *, worker: str) -> None:
+        """Give back claimed rows that this worker has not begun to send, so that nobody waits for the lease."""
         ...
 
     def keep_rendered(self, row: int, rendered: bytes) -> None:

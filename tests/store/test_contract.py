@@ -389,10 +389,12 @@ def test_couriers_claiming_at_once_share_the_work(
 def test_what_a_stopping_courier_has_not_begun_is_free_at_once(store: SqlStore) -> None:
     """A restart must not wait for a lease to run out, and an untried mail has had no attempt."""
     store.owe([notice()], key="k")
-    store.claim(worker="one", lease=600)
-    store.let_go(worker="one")
-    (row,) = store.claim(worker="two", lease=60)
-    assert row.attempts == 1
+    (row,) = store.claim(worker="one", lease=600)
+    store.let_go([row.row], worker="two")
+    assert store.claim(worker="two", lease=60) == []
+    store.let_go([row.row], worker="one")
+    (again,) = store.claim(worker="two", lease=60)
+    assert again.attempts == 1
 
 
 def test_releases_of_one_message_come_together(store: SqlStore) -> None:

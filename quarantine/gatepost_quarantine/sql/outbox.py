@@ -102,11 +102,11 @@ def renew(connection: Connection, rows: Sequence[int], *, worker: str, until: in
     return moved.rowcount == len(set(rows))
 
 
-def let_go(connection: Connection, *, worker: str) -> None:
-    """End this worker's leases. Only for rows that it has not begun to send."""
+def let_go(connection: Connection, rows: Sequence[int], *, worker: str) -> None:
+    """End this worker's leases on rows that it has not begun to send; the claim was no attempt then."""
     connection.execute(
         update(outbox)
-        .where(outbox.c.state == RowState.OWED, outbox.c.lease_owner == worker, outbox.c.lease_until.is_not(None))
+        .where(outbox.c.id.in_(rows), outbox.c.state == RowState.OWED, outbox.c.lease_owner == worker)
         .values(lease_owner="", lease_until=None, attempts=outbox.c.attempts - 1)
     )
 

@@ -205,6 +205,9 @@ def _clean_details(details: Mapping[str, str | int | bool]) -> dict[str, str | i
 
 
 def _search_text(held: HeldMessage) -> str:
+    if any(each.action is Action.SEAL for each in held.recipients):
+        # A sealed message is found by what names it, not by what it says (KCS 1.10).
+        return clean(f"{held.queue_id}\n{held.explanation.support_id}").casefold()
     words = [
         held.subject,
         held.from_header,

@@ -240,10 +240,10 @@ class SqlStore:
         with self._database.write() as connection:
             return outbox.renew(connection, rows, worker=worker, until=self._after(lease))
 
-    def let_go(self, *, worker: str) -> None:
+    def let_go(self, rows: Sequence[int], *, worker: str) -> None:
         """See Store.let_go."""
         with self._database.write() as connection:
-            outbox.let_go(connection, worker=worker)
+            outbox.let_go(connection, rows, worker=worker)
 
     def keep_rendered(self, row: int, rendered: bytes) -> None:
         """See Store.keep_rendered."""

@@ -1,0 +1,335 @@
+"""Owns the courier: a process that sends what is owed, and is the only one that speaks SMTP outward.
+
+It claims rows of the outbox with a lease, sends, and records the reply. It may be killed at any moment: what was
+not recorded is claimed again once its lease is over. A mail can go out twice only if the courier dies after the
+final dot and before the record; it then has the same Message-ID and the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+import click
+import structlog
+
+from gatepost_config import logs
+from gatepost_config.documents import load_settings
+from gatepost_config.errors import ConfigError
+from gatepost_config.settings import DEFAULT_PATH, Settings
+from gatepost_quarantine import notices, release, smtp
+from gatepost_quarantine.sql import open_store
+from gatepost_quarantine.store import OwedNotice, OwedRelease, Store, StoreError
+
+ACTOR = "gatepost-courier"
+
+_BATCH = 10
+_TIDY_EVERY = 3600.0
+"""Seconds between two housekeepings."""
+
+_MARGIN = 30.0
+"""Seconds that a lease lasts longer than what it covers."""
+
+_PARTING = 20.0
+"""Seconds that a stopping courier goes on trying to record what it has sent."""
+
+log = structlog.get_logger()
+
+
+class Stop(Protocol):
+    """Tells the courier to end; a ``threading.Event`` does, and so does ``StopSignal``."""
+
+    def is_set(self) -> bool:
+        """Whether to end after the present mail."""
+        ...
+
+    def wait(self, timeout: float) -> bool:
+        """Wait so many seconds, or until told to end."""
+        ...
+
+
+class StopSignal:
+    """Set by SIGTERM and SIGINT. A pipe: a lock could be held already by the thread that the handler runs on."""
+
+    def __init__(self) -> None:
+        self._set = False
+        self._read, self._write = os.pipe()
+
+    def is_set(self) -> bool:
+        """Whether the signal has come."""
+        return self._set
+
+    def wait(self, timeout: float) -> bool:
+        """Wait so many seconds, or until the signal comes."""
+        select.select([self._read], [], [], timeout)
+        return self._set
+
+    def close(self) -> None:
+        """Give the pipe up."""
+        os.close(self._read)
+        os.close(self._write)
+
+    def handle(self, _number: int, _frame: FrameType | None) -> None:
+        """The signal handler."""
+        if not self._set:
+            self._set = True
+            os.write(self._write, b"x")
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What goes out in one SMTP transaction: the rows, the mail, and where to."""
+
+    rows: tuple[int, ...]
+    attempts: int
+    mail: smtp.Mail
+    server: str
+    held_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What became of one row, until the store has it."""
+
+    row: int
+    attempts: int
+    reply: smtp.Reply
+    held_id: str
+
+
+def main(settings: Settings) -> int:
+    """Run the courier until SIGTERM or SIGINT; the exit status. Raises StoreError if no store can be opened."""
+    stop = StopSignal()
+    with _signals(stop):
+        store = open_store(settings.store, gateway=settings.gateway)
+        try:
+            run(settings, store, stop=stop)
+        finally:
+            store.close()
+            stop.close()
+    return 0
+
+
+def service_main() -> None:
+    """The entry point ``gatepost-courier``, for the service manager."""
+    _service(prog_name="gatepost-courier")
+
+
+def run(settings: Settings, store: Store, *, stop: Stop, lease: float | None = None) -> None:
+    """Send what is owed until ``stop`` is set. ``lease`` in seconds; tests shorten it."""
+    worker = f"{settings.gateway}:{os.getpid()}"
+    courier = Courier(settings, store, worker=worker, lease=lease)
+    log.info("started", worker=worker, inbound=settings.courier.inbound, outbound=settings.courier.outbound)
+    while not stop.is_set():
+        try:
+            busy = courier.work(stop)
+        except StoreError as error:
+            log.warning("store-unavailable", error=str(error))
+            busy = False
+        if not busy:
+            stop.wait(settings.courier.poll)
+    courier.part()
+    log.info("stopped", worker=worker)
+
+
+class Courier:
+    """One courier's work. ``lease`` is what it claims rows for, in seconds."""
+
+    def __init__(self, settings: Settings, store: Store, *, worker: str, lease: float | None = None) -> None:
+        self._settings = settings
+        self._store = store
+        self._worker = worker
+        self._lease = lease or settings.courier.timeout + _MARGIN
+        self._unrecorded: list[_Result] = []
+        self._tidied = 0.0
+
+    def work(self, stop: Stop) -> bool:
+        """Claim and send one batch; whether there was anything to do. Raises StoreError."""
+        self._record()
+        self._tidy()
+        owed = self._store.claim(worker=self._worker, lease=self._lease, limit=_BATCH)
+        waiting = {each.row for each in owed}
+        for group in _grouped(owed, self._server):
+            rows = [each.row for each in group]
+            if stop.is_set():
+                break
+            waiting.difference_update(rows)
+            # The batch's first mails may have taken long.
+            if self._store.renew(rows, worker=self._worker, lease=self._lease):
+                self._send(group)
+                self._record()
+        if waiting:
+            self._store.let_go(sorted(waiting), worker=self._worker)
+        return bool(owed)
+
+    def part(self) -> None:
+        """Record what was sent and could not be recorded yet; its rows stay claimed, so nobody sends them now."""
+        deadline = time.monotonic() + _PARTING
+        while self._unrecorded and time.monotonic() < deadline:
+            try:
+                self._record()
+            except StoreError as error:
+                log.warning("store-unavailable", error=str(error))
+                time.sleep(0.5)  # nothing tells us that it is back; the deadline bounds the asking
+
+    def _send(self, group: Sequence[OwedRelease | OwedNotice]) -> None:
+        try:
+            job = self._job(group)
+        except notices.NoticeError as error:
+            reply = smtp.Reply(451, f"4.3.0 gatepost: the notice cannot be written: {error}")
+            log.error("notice-unwritable", row=group[0].row, error=str(error))
+            self._keep([_Result(each.row, each.attempts, reply, "") for each in group])
+            return
+        try:
+            replies = smtp.send(
+                job.mail, hop=self._hop(job.server), keep_alive=self._keeper(job), may_finish=self._finisher(job)
+            )
+        except smtp.LeaseLostError:
+            log.warning("lease-lost", rows=job.rows, held_id=job.held_id)
+            return
+        except smtp.SmtpError as error:
+            replies = [smtp.Reply(0, str(error))] * len(job.mail.targets)
+        except StoreError as error:
+            # The bytes could not be read to their end, and no dot was sent.
+            replies = [smtp.Reply(0, f"gatepost: {error}")] * len(job.mail.targets)
+        by_address = dict(zip((each.address for each in job.mail.targets), replies, strict=True))
+        self._keep([_Result(each.row, each.attempts, by_address[_address(each)], job.held_id) for each in group])
+
+    def _job(self, group: Sequence[OwedRelease | OwedNotice]) -> _Job:
+        first = group[0]
+        if isinstance(first, OwedNotice):
+            rendered = first.rendered
+            if not rendered:
+                rendered = notices.render(first.notice, settings=self._settings, now=datetime.now(UTC))
+                self._store.keep_rendered(first.row, rendered)
+            mail = smtp.Mail(
+                sender="",
+                targets=[smtp.Target(address=first.notice.to)],
+                content=lambda: [rendered],
+                size=len(rendered),
+            )
+            held_id = first.notice.held_id
+        else:
+            held = first.held
+            releases = [each for each in group if isinstance(each, OwedRelease)]
+            targets = {
+                each.to: smtp.Target(address=each.to, parameters=each.recipient.parameters) for each in releases
+            }
+            mail = smtp.Mail(
+                sender=held.envelope.sender,
+                targets=list(targets.values()),
+                content=lambda: release.message(held, self._store.content(held.id)),
+                size=release.size(held),
+                parameters=held.envelope.sender_parameters,
+                client=release.forwarded_client(held.envelope, queue_id=held.queue_id),
+            )
+            held_id = held.id
+        rows = tuple(each.row for each in group)
+        return _Job(rows=rows, attempts=first.attempts, mail=mail, server=self._server(first), held_id=held_id)
+
+    def _server(self, owed: OwedRelease | OwedNotice) -> str:
+        """Which release listener takes it: inbound mail the one without milters, all else the signer's."""
+        courier = self._settings.courier
+        if isinstance(owed, OwedRelease) and release.goes_inbound(owed.recipient.direction):
+            return courier.inbound
+        return courier.outbound
+
+    def _hop(self, server: str) -> smtp.Hop:
+        return smtp.Hop(server=server, helo=self._settings.gateway, timeout=self._settings.courier.timeout)
+
+    def _keeper(self, job: _Job) -> Callable[[], None]:
+        """Renews the lease while a large message is sent, well before it ends."""
+        renewed = time.monotonic()
+
+        def keep_alive() -> None:
+            nonlocal renewed
+            if time.monotonic() - renewed > self._lease / 3:
+                if not self._store.renew(job.rows, worker=self._worker, lease=self._lease):
+                    raise smtp.LeaseLostError
+                renewed = time.monotonic()
+
+        return keep_alive
+
+    def _finisher(self, job: _Job) -> Callable[[], bool]:
+        """Before the final dot, be sure that the rows are ours, and stay so until the answer must have come."""
+        lease = smtp.FINAL_TIMEOUT + self._lease
+        return lambda: self._store.renew(job.rows, worker=self._worker, lease=lease)
+
+    def _keep(self, results: Sequence[_Result]) -> None:
+        self._unrecorded += results
+
+    def _record(self) -> None:
+        """Tell the store what became of each row; what it cannot take now is told again. Raises StoreError."""
+        while self._unrecorded:
+            result = self._unrecorded[0]
+            reply = str(result.reply) if result.reply.code else result.reply.text
+            facts = {"row": result.row, "held_id": result.held_id, "attempts": result.attempts, "reply": reply}
+            if result.reply.accepted:
+                self._store.sent(result.row, reply=reply, actor=ACTOR)
+                log.info("sent", **facts)
+            elif result.reply.permanent:
+                self._store.failed(result.row, reply=reply, retry_in=None, actor=ACTOR)
+                log.warning("refused", **facts)
+            else:
+                waits = self._settings.courier.retry
+                wait = waits[min(max(result.attempts, 1), len(waits)) - 1]
+                self._store.failed(result.row, reply=reply, retry_in=wait, actor=ACTOR)
+                log.warning("put-off", retry_in=wait, **facts)
+            del self._unrecorded[0]
+
+    def _tidy(self) -> None:
+        if time.monotonic() - self._tidied > _TIDY_EVERY:
+            self._store.tidy()
+            self._tidied = time.monotonic()
+
+
+def _grouped(
+    owed: Sequence[OwedRelease | OwedNotice], server: Callable[[OwedRelease | OwedNotice], str]
+) -> Iterator[list[OwedRelease | OwedNotice]]:
+    """What may go out together: the releases of one message to one listener. A notice goes alone."""
+    groups: dict[object, list[OwedRelease | OwedNotice]] = {}
+    for each in owed:
+        key: object = (each.held.id, server(each)) if isinstance(each, OwedRelease) else each.row
+        groups.setdefault(key, []).append(each)
+    yield from groups.values()
+
+
+def _address(owed: OwedRelease | OwedNotice) -> str:
+    return owed.to if isinstance(owed, OwedRelease) else owed.notice.to
+
+
+@contextmanager
+def _signals(stop: StopSignal) -> Iterator[None]:
+    """SIGTERM and SIGINT set ``stop`` inside; what they did before is restored after."""
+    before = {number: signal.signal(number, stop.handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@click.command(epilog="Example: gatepost-courier --config /etc/gatepost/gatepost.yaml")
+@click.option(
+    "--config", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True, help="Settings."
+)
+def _service(config: Path) -> None:
+    """Run the courier, which sends what is owed: notices and released messages."""
+    try:
+        settings = load_settings(config)
+        logs.configure(settings.log, service="courier")
+        code = main(settings)
+    except (ConfigError, StoreError) as error:
+        click.echo(f"gatepost-courier: {error}", err=True)
+        code = 2
+    sys.exit(code)

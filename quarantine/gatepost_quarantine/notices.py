@@ -1,0 +1,306 @@
+"""Owns the mails that gatepost writes itself: what they say, and that nothing answers them (RFC 3834).
+
+A notice is written from the explanation and nothing else about the content: never the body, never private
+evidence, never a recipient that the addressee could not see. It has a null envelope sender, so that nothing
+bounces it, and header fields that keep automatic answers away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateError, select_autoescape
+
+from gatepost_config.settings import Settings
+from gatepost_config.words import Action, Explanation, Finding
+from gatepost_quarantine.held import HeldMessage, Notice, NoticeKind, new_id
+
+_SUBJECT_LIMIT = 120
+_FACT_LIMIT = 300
+_LIST_LIMIT = 20
+_WIDTH = 72
+_MESSAGE_ID = re.compile(r"<[\x21-\x3b\x3d\x3f-\x7e]{1,250}>\Z")
+_NO_ANSWER = re.compile(
+    r"(mailer-daemon|postmaster|no-?reply|do-?not-?reply|owner-.*|.*-(request|owner|bounces?)|.*-confirm.*)\Z",
+    re.IGNORECASE,
+)
+
+_HEADLINES = {
+    NoticeKind.WARNING: "Your message was sent. Please read this for next time.",
+    NoticeKind.HELD_SENDER: "Your message has not been delivered yet.",
+    NoticeKind.HELD_RECIPIENT: "A message to you is being held.",
+    NoticeKind.WARNING_RECIPIENT: "Please take care with a message you received.",
+    NoticeKind.ROLE: "A message needs your attention.",
+    NoticeKind.DENIED: "Your message will not be delivered.",
+}
+_SUBJECTS = {
+    NoticeKind.WARNING: "please read",
+    NoticeKind.HELD_SENDER: "not delivered yet",
+    NoticeKind.HELD_RECIPIENT: "held for you",
+    NoticeKind.WARNING_RECIPIENT: "please take care",
+    NoticeKind.ROLE: "for your attention",
+    NoticeKind.DENIED: "not delivered",
+}
+_ANSWERS = frozenset({NoticeKind.WARNING, NoticeKind.HELD_SENDER, NoticeKind.DENIED})
+"""The kinds that answer the addressee's own message; the others are written of our own accord."""
+
+
+class NoticeError(Exception):
+    """The notice cannot be written from its context: a defect of ours, to be tried again after a mend."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Facts:
+    """What a template may show, cleaned: no control characters, nothing endless."""
+
+    kind: NoticeKind
+    headline: str
+    school: str
+    subject: str
+    date: str
+    sender: str
+    recipients: tuple[str, ...]
+    more_recipients: int
+    findings: tuple[_Reason, ...]
+    waits: str
+    held_for: tuple[str, ...]
+    delivered_to: tuple[str, ...]
+    sealed: bool
+    told: str
+    policy: str
+    support_id: str
+    held_id: str
+    help: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reason:
+    """One finding in plain words."""
+
+    say: str
+    mend: str
+    rule: str
+    clause: str
+    found: tuple[str, ...]
+    more: int
+
+
+def render(notice: Notice, *, settings: Settings, now: datetime) -> bytes:
+    """The notice as a message with CRLF line ends. Raises NoticeError.
+
+    Rendered twice it is the same but for its Date, so the courier keeps the first bytes.
+    """
+    try:
+        facts = _facts(notice, settings)
+        text = _environment().get_template("notice.txt").render(facts=facts)
+        html = _environment().get_template("notice.html").render(facts=facts)
+        return _composed(notice, facts, text, html, settings=settings, now=now)
+    except (KeyError, TypeError, ValueError, AttributeError, TemplateError) as error:
+        raise NoticeError(f"{type(error).__name__}: {error}") from error
+
+
+def answerable(address: str) -> bool:
+    """Whether an automatic answer may be sent there: not to the null sender, a list, or a robot (RFC 3834 2)."""
+    local, _, domain = address.rpartition("@")
+    return bool(local and domain) and _NO_ANSWER.match(local) is None
+
+
+def denied(held: HeldMessage, *, gateway: str, told: str = "") -> tuple[Notice, ...]:
+    """The notice that a reviewer's refusal owes to the sender: none if no sender is known, or it is no person.
+
+    ``told`` is what the reviewer wants the sender to read; the reason for the record is not in it. Which of the
+    recipients were hidden is not known here, so none is named.
+    """
+    if not held.sender or not held.envelope.sender or not answerable(held.sender):
+        return ()
+    explanation = held.explanation.public()
+    sealed = any(each.action is Action.SEAL for each in held.recipients)
+    if sealed:
+        return ()
+    return (
+        Notice(
+            kind=NoticeKind.DENIED,
+            to=held.sender,
+            message_id=f"<{new_id()}@{gateway}>",
+            context={
+                "explanation": _without_recipients(explanation.to_json()),
+                "subject": held.subject,
+                "message_id": held.message_id,
+                "sender": held.sender,
+                "recipients": [],
+                "held_id": held.id,
+                "told": told,
+            },
+            held_id=held.id,
+        ),
+    )
+
+
+def _without_recipients(explanation: dict[str, Any]) -> dict[str, Any]:
+    """The explanation with the addresses taken out, keeping the strictest action of each finding."""
+    for finding in explanation["findings"]:
+        actions = [Action(each) for each in finding["actions"].values()]
+        finding["actions"] = {"": Action.strictest(*actions).value}
+    outcomes = [Action(each["action"]) for each in explanation["outcomes"]]
+    first = explanation["outcomes"][:1]
+    for outcome in first:
+        outcome |= {"recipient": "", "action": Action.strictest(*outcomes).value}
+    explanation["outcomes"] = first
+    return explanation
+
+
+def _facts(notice: Notice, settings: Settings) -> _Facts:
+    context: Mapping[str, Any] = notice.context
+    explanation = Explanation.from_json(context["explanation"]).public()
+    acting = [finding for finding in explanation.acting() if _concerns(finding, notice.kind)]
+    held = [outcome for outcome in explanation.outcomes if outcome.action.held]
+    recipients = [_line(each) for each in context.get("recipients", ())]
+    delivered = [outcome for outcome in explanation.outcomes if not outcome.action.held]
+    queues = dict.fromkeys(_role(finding.queue) for finding in acting if finding.queue and finding.action.held)
+    return _Facts(
+        kind=notice.kind,
+        headline=_HEADLINES[notice.kind],
+        school=_line(settings.school.name),
+        subject=_line(context.get("subject", "")),
+        date=_line(context.get("date", "")),
+        sender=_line(context.get("sender", "")),
+        recipients=tuple(recipients[:_LIST_LIMIT]),
+        more_recipients=max(0, len(recipients) - _LIST_LIMIT),
+        findings=tuple(_reason(finding) for finding in acting),
+        waits=" or ".join(queues),
+        held_for=tuple(_line(outcome.recipient) for outcome in held)[:_LIST_LIMIT],
+        delivered_to=tuple(_line(outcome.recipient) for outcome in delivered)[:_LIST_LIMIT],
+        sealed=any(each.action is Action.SEAL for each in held),
+        told=_line(context.get("told", ""), limit=2000),
+        policy=_line(f"{explanation.policy.name} {explanation.policy.version}"),
+        support_id=_line(explanation.support_id),
+        held_id=_line(notice.held_id),
+        help=help_address(settings),
+    )
+
+
+def help_address(settings: Settings) -> str:
+    """Where people get help: what the settings say, else IT Support's first mailbox, else the notices' sender."""
+    mailboxes = settings.roles.get("it-support", [])
+    return settings.notices.help or (mailboxes[0] if mailboxes else _from(settings))
+
+
+def _from(settings: Settings) -> str:
+    return settings.notices.sender or f"postmaster@{settings.school.domains[0]}"
+
+
+def _concerns(finding: Finding, kind: NoticeKind) -> bool:
+    """Whether the finding belongs in the notice: of a hold, only what held it; a warning is told as one."""
+    held = finding.action.held or finding.action is Action.REJECT
+    if kind in (NoticeKind.HELD_SENDER, NoticeKind.HELD_RECIPIENT, NoticeKind.DENIED):
+        return held
+    return finding.action is not Action.TAG
+
+
+def _reason(finding: Finding) -> _Reason:
+    found = []
+    for item in finding.evidence:
+        name, where = _line(item.name), _line(item.where)
+        # A path ends in the name itself; to say it twice helps nobody.
+        shown = where if name and where.endswith(name) else " – ".join(each for each in (name, where) if each)
+        if shown:
+            found.append(shown)
+    found = list(dict.fromkeys(found))
+    return _Reason(
+        say=_line(finding.say, limit=2000),
+        mend=_line(finding.mend, limit=2000),
+        rule=_line(finding.rule),
+        clause=_line(finding.clause),
+        found=tuple(found[:_LIST_LIMIT]),
+        more=max(0, len(found) - _LIST_LIMIT),
+    )
+
+
+def _role(queue: str) -> str:
+    """A role's name as people say it, for want of its title: ``it-support`` is “IT support”."""
+    words = _line(queue).replace("-", " ")
+    return f"IT{words[2:]}" if words.startswith("it ") or words == "it" else words
+
+
+def _line(value: object, *, limit: int = _FACT_LIMIT) -> str:
+    """A value on one line: control, bidirectional and other unprintable characters gone, cut where endless."""
+    text = "".join(letter if letter.isprintable() else " " for letter in str(value))
+    text = " ".join(text.split())
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def _composed(notice: Notice, facts: _Facts, text: str, html: str, *, settings: Settings, now: datetime) -> bytes:
+    message = EmailMessage(policy=SMTP)
+    sender = _from(settings)
+    message["From"] = Address(display_name=f"{facts.school} mail gateway", addr_spec=sender)
+    message["To"] = _address(notice.to)
+    if facts.help != sender:
+        message["Reply-To"] = Address(addr_spec=facts.help)
+    # The longest part of a subject is the original one: what happened has to be read first on a telephone.
+    subject = facts.subject or "(no subject)"
+    message["Subject"] = _line(f"Auto: {_SUBJECTS[notice.kind]}: {subject}", limit=_SUBJECT_LIMIT)
+    message["Date"] = format_datetime(now)
+    message["Auto-Submitted"] = "auto-replied" if notice.kind in _ANSWERS else "auto-generated"
+    message["X-Auto-Response-Suppress"] = "All"
+    message.set_content(text, cte="quoted-printable")
+    message.add_alternative(html, subtype="html", cte="quoted-printable")
+    message["Content-Language"] = "en-GB"
+    message.set_boundary(f"=-{hashlib.sha256(notice.message_id.encode()).hexdigest()[:40]}")
+    # These are written here because the library folds, or encodes, a Message-ID that is long.
+    fields = [f"Message-ID: {_required_id(notice.message_id)}"]
+    original = str(notice.context.get("message_id", "")).strip()
+    if _MESSAGE_ID.match(original):
+        fields += [f"In-Reply-To: {original}", f"References: {original}"]
+    return "".join(f"{field}\r\n" for field in fields).encode("ascii") + message.as_bytes()
+
+
+def _required_id(message_id: str) -> str:
+    if not _MESSAGE_ID.match(message_id):
+        raise ValueError("the notice's own Message-ID has no good form")
+    return message_id
+
+
+def _address(address: str) -> Address:
+    local, _, domain = address.rpartition("@")
+    if not local or not domain or _line(address) != address:
+        raise ValueError("the notice's addressee has no good form")
+    if local.startswith('"'):
+        return Address(addr_spec=address)
+    return Address(username=local, domain=domain)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("gatepost_quarantine", "templates"),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["wrapped"] = _wrapped
+    return environment
+
+
+def _wrapped(text: str, first: str = "", rest: str = "") -> str:
+    """Text in lines of at most 72 columns; a word that is longer keeps a line to itself."""
+    return textwrap.fill(
+        " ".join(text.split()),
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
