@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import os
+import select
 import selectors
 import signal
 import socket
@@ -21,7 +22,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
-from time import monotonic
+from time import monotonic, sleep
 from types import FrameType
 
 import milter
@@ -43,11 +44,12 @@ SWITCH_INTERVAL = 0.0005  # seconds; keeps a small mail quick beside a thread th
 RESTART_DELAYS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # seconds, by the number of quick deaths in a row
 QUICK_DEATH = 60.0  # seconds of life after which a worker's death is the first again
 KILL_AFTER = 5.0  # seconds that a worker gets beyond its drain time before it is killed
+EMPTY = 5.0  # seconds for taking in those who waited in the socket's queue when the daemon was stopped
 POLL = 0.02  # seconds between two looks at the open connections of a draining worker
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _DESCRIPTORS = Path("/proc/self/fd")
-_READY, _DRAIN, _END = b"r", b"d", b"x"
+_READY, _DRAIN, _FINISH = b"r", b"d", b"f"
 
 _log = structlog.get_logger("gatepost.daemon")
 
@@ -248,6 +250,8 @@ class _Master:
 
     def _hear(self, worker: _Worker) -> None:
         """A worker says that it is ready, or its end of the line is closed."""
+        if worker.control.fileno() < 0:
+            return  # it was buried a moment ago, when the signal of the same round was taken
         try:
             said = worker.control.recv(16)
         except ConnectionResetError:
@@ -304,17 +308,18 @@ class _Master:
         # From here on Postfix is refused at once, instead of waiting for an accept that never comes.
         self._listener.withdraw()
         os.close(self._listener.descriptor)
+        # Who was in the queue before the socket went is still served; at a reload the next generation does it.
         for crew in self._crews:
-            self._drain(crew)
+            self._drain(crew, _DRAIN if self._listener.path is None else _FINISH)
 
-    def _drain(self, crew: _Crew) -> None:
+    def _drain(self, crew: _Crew, order: bytes = _DRAIN) -> None:
         if crew.draining:
             return
         crew.kill_at = monotonic() + crew.plan.drain + KILL_AFTER
         crew.due.clear()
         for worker in crew.workers.values():
             with suppress(OSError):  # it is dead already, and about to be reaped
-                worker.control.send(_DRAIN)
+                worker.control.send(order)
         self._crews = [each for each in self._crews if each.workers or not each.draining]
 
     def _kill(self, crew: _Crew) -> None:
@@ -449,8 +454,10 @@ def _work(plan: Plan, listener: _Listener, control: socket.socket, *, slot: int,
             session.register(NAME, gate=_Clerks(gate), spool=plan.spool)
             Thread(target=_serve, daemon=True).start()
             control.send(_READY)
-            if control.recv(1) != _END:  # an order, or nothing because the master is gone: drain in both cases
-                _drain(listener, control, plan.drain)
+            # An order, or nothing because the master is gone: in both cases it is time to end.
+            if control.recv(1) == _FINISH:
+                _empty(listener)
+            _drain(listener, plan.drain)
     except (InspectorsError, StoreError, OSError) as error:
         _log.error("worker cannot start", slot=slot, generation=generation, reason=str(error))
         return 1
@@ -482,7 +489,16 @@ def _serve() -> None:
         os._exit(1)
 
 
-def _drain(listener: _Listener, control: socket.socket, patience: float) -> None:
+def _empty(listener: _Listener) -> None:
+    """Wait until libmilter has accepted everybody who waits; the socket has no name now, so no more can come."""
+    queue = select.poll()
+    queue.register(listener.descriptor, select.POLLIN)
+    deadline = monotonic() + EMPTY
+    while queue.poll(0) and monotonic() < deadline:
+        sleep(POLL)
+
+
+def _drain(listener: _Listener, patience: float) -> None:
     """Accept nothing more, and wait until every session has ended or ``patience`` seconds have passed."""
     unknown = socket.socket(socket.AF_UNIX)
     unknown.bind("")  # a name that the kernel makes up
@@ -490,17 +506,11 @@ def _drain(listener: _Listener, control: socket.socket, patience: float) -> None
     unknown.setblocking(False)
     os.dup2(unknown.fileno(), listener.descriptor)
     deadline = monotonic() + patience
-    control.setblocking(False)
-    waiting = selectors.PollSelector()
-    waiting.register(control, selectors.EVENT_READ)
     quiet = 0
     # Two looks without a connection: one may be on its way between accept and the table of descriptors.
     while quiet < 2 and monotonic() < deadline:
+        sleep(POLL)
         quiet = 0 if _connections(listener) else quiet + 1
-        for key, _ in waiting.select(POLL):
-            if control.recv(1) == _END:
-                return
-            waiting.unregister(key.fileobj)  # the master is gone; the sessions are not
 
 
 def _connections(listener: _Listener) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import Milter
 import pytest
+import structlog.testing
 from prometheus_client import REGISTRY
 
 from gatepost_config.settings import Spool
@@ -20,6 +21,13 @@ from gatepost_milter.transaction import Transaction
 
 OFFERED = [0x1FF, 0x1FFFFF, 0, 0]
 ACCEPT = Answer(disposition=Disposition.ACCEPT, event=Event.PASSED)
+
+
+@pytest.fixture(autouse=True)
+def lines() -> Iterator[list[MutableMapping[str, Any]]]:
+    """The log lines of the test, instead of standard output."""
+    with structlog.testing.capture_logs() as captured:
+        yield captured
 
 
 @dataclass
@@ -303,6 +311,20 @@ def test_a_defect_while_collecting_waits_for_the_end(
     assert last == Milter.TEMPFAIL
     assert gate.seen == []
     assert counted(Step.COLLECT) > before
+
+
+def test_one_message_makes_one_line_that_says_what_happened(
+    tmp_path: Path, lines: list[MutableMapping[str, Any]]
+) -> None:
+    """The canonical line: everything that support needs, found by any of its ids, and no content."""
+    answer = Answer(disposition=Disposition.DISCARD, event=Event.HELD, facts={"held_id": "abc", "rules": ["exe"]})
+    opened, _ = open_session(Gate(answer=answer), tmp_path, macros={"i": "4QUEUE", "{auth_authen}": "ann"})
+    send(opened)
+
+    (line,) = lines
+    assert (line["event"], line["queue_id"], line["login"]) == ("held", "4QUEUE", "ann")
+    assert (line["held_id"], line["rules"], line["recipients"]) == ("abc", ["exe"], 1)
+    assert line["connection"]
 
 
 def test_a_session_without_a_client_is_never_judged(tmp_path: Path) -> None:
