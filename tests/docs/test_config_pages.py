@@ -1,9 +1,12 @@
-"""config/README.md: every setting, every fact, every key of a rule, and back."""
+"""config/README.md: every setting, every fact, every key of a rule, and back.
+
+``pytest tests/docs --rewrite-golden`` writes the page's tables anew from the program.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,8 +22,34 @@ from gatepost_milter.policy.policy import prepare
 
 
 @pytest.fixture(scope="module")
-def page(root: Path) -> str:
-    return (root / "config" / "README.md").read_text(encoding="utf-8")
+def page(root: Path, request: pytest.FixtureRequest) -> str:
+    path = root / "config" / "README.md"
+    text = path.read_text(encoding="utf-8")
+    if request.config.getoption("--rewrite-golden"):
+        for heading, heads, wanted in tables():
+            text = with_table(text, heading, heads, wanted)
+        path.write_text(text, encoding="utf-8")
+    return text
+
+
+def tables() -> Iterator[tuple[str, tuple[str, ...], Sequence[tuple[str, ...]]]]:
+    """The tables of the page as the program would write them: section, heads, rows."""
+    settings = [(f"`{name}`", f"`{default}`" if default else "", said) for name, default, said in keys(Settings)]
+    yield "Settings", ("key", "default", "meaning"), settings
+    document = [(f"`{name}`", said) for name, said in policy_keys(PolicyDocument)]
+    yield "Keys of a policy document", ("key", "meaning"), document
+    placeholders = [(f"`{{{name}}}`", said) for name, said in PLACEHOLDERS.items()]
+    yield "Placeholders", ("placeholder", "becomes"), placeholders
+    facts = [(f"`{name}`", f"`{kind}`", said) for name, kind, said in fact_rows()]
+    yield "Facts", ("fact", "type", "meaning"), facts
+
+
+def with_table(page: str, heading: str, heads: tuple[str, ...], wanted: Sequence[tuple[str, ...]]) -> str:
+    """The page with the table of one section replaced."""
+    lines = [heads, ("---",) * len(heads), *wanted]
+    table = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    old = section(page, heading)
+    return page.replace(old, re.sub(r"(^\|.*\n)+", lambda _: table, old, count=1, flags=re.MULTILINE))
 
 
 def section(page: str, heading: str) -> str:
