@@ -21,8 +21,8 @@ _JUNK_AND_PADDING = _JUNK + b"="
 _QP_SPACED_BREAK = re.compile(rb"=[ \t]+(?=\r?\n)")
 _QP_BROKEN = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*\r?\n|[ \t]*\Z)")
 
-_UU_BEGIN = re.compile(rb"^begin(-base64)?[ \t]+[0-7]{3,4}[ \t]+([^\r\n]+?)[ \t]*\r?$", re.MULTILINE)
-_YENC_BEGIN = re.compile(rb"^=ybegin ([^\r\n]*?)name=([^\r\n]+?)[ \t]*\r?$", re.MULTILINE)
+_UU_BEGIN = re.compile(rb"^begin(-base64)?[ \t]+[0-7]{3,4}[ \t]+([^\r\n]{1,500})", re.MULTILINE)
+_YENC_BEGIN = re.compile(rb"^=ybegin [^\r\n]{0,500}?name=([^\r\n]{1,500})", re.MULTILINE)
 _YENC_ESCAPE = re.compile(rb"=(.)", re.DOTALL)
 _YENC_SHIFT = bytes((code - 42) % 256 for code in range(256))
 
@@ -150,7 +150,7 @@ def uuencoded(text: bytes) -> list[tuple[bytes, bytes]]:
         else:
             content = _uu_lines(lines)
         if content:
-            found.append((begin[2], content))
+            found.append((begin[2].strip(), content))
     return found
 
 
@@ -184,5 +184,5 @@ def yencoded(text: bytes) -> list[tuple[bytes, bytes]]:
         content = _YENC_ESCAPE.sub(
             lambda escaped: bytes([(escaped[1][0] - 64) % 256]), lines.translate(None, b"\r\n")
         ).translate(_YENC_SHIFT)
-        found.append((begin[2], content))
+        found.append((begin[1].strip(), content))
     return found

@@ -17,12 +17,13 @@ from gatepost_milter.inspection.names import normalise
 from gatepost_milter.inspection.words import decode_bytes, decode_words
 
 MAX_VALUE = 64 * 1024  # bytes of one field that are read
-MAX_PARAMETERS = 300  # parameters of one field that are read
-_MAX_LITERAL = 8192  # bytes of one parameter value
+MAX_PARAMETERS = 100  # parameters of one field that are read
+_MAX_LITERAL = 4096  # bytes of one parameter value
+MAX_REPEATS = 20  # fields of one name in one part that are read
 
 _ORDINARY = re.compile(
-    rb"\s*([\w!#$&^.+-]+(?:/[\w!#$&^.+-]+)?)"
-    rb'(?:\s*;\s*[\w-]+=(?:"[^"\\;\x00-\x1f\x7f]*"|[\w!#$&^.+/:\'-]+))*\s*;?\s*',
+    rb"\s*+([\w!#$&^.+-]++(?:/[\w!#$&^.+-]++)?)"
+    rb'(?:\s*+;\s*+[\w-]++=(?:"[^"\\;\x00-\x1f\x7f]*+"|[\w!#$&^.+/:\'-]++))*+\s*+(?:;\s*+)?',
     re.ASCII,
 )
 _ORDINARY_PARAMETER = re.compile(rb';\s*([\w-]+)=(?:"([^"]*)"|([^\s;]*))', re.ASCII)
@@ -30,7 +31,7 @@ _MEDIA_TYPE = re.compile(rb"\s*([\w!#$&^.+-]+)\s*(?:/\s*([\w!#$&^.+-]*))?", re.A
 _STRUCTURE = re.compile(rb"(multipart|message)\s*[/\\]\s*([\w.+-]+)", re.IGNORECASE | re.ASCII)
 _TYPE_ANYWHERE = re.compile(rb"(text|application|image|audio|video)\s*/\s*([\w.+-]+)", re.IGNORECASE | re.ASCII)
 _PARAMETER = re.compile(
-    rb"(filename|file-name|name|boundary|charset|number|total)\s*(?:\*\s*(\d{1,6}))?\s*(\*)?\s*=\s*",
+    rb"(filename|file-name|name|boundary|charset)\s*+(?:\*\s*+(\d{1,6}))?+\s*+(\*)?+\s*+=\s*+",
     re.IGNORECASE | re.ASCII,
 )
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"([^;\r\n]*)', re.DOTALL)
@@ -39,7 +40,7 @@ _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _FOLDING = re.compile(rb"\r?\n[ \t]+")
 _BREAK = re.compile(rb"[\r\n\0]+")
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
-_COMMENT = re.compile(rb"\([^()\\]*(?:\\.[^()\\]*)*\)", re.DOTALL)
+_COMMENT_MARK = re.compile(rb"(\\.|[\"()])", re.DOTALL)
 
 _ENCODINGS = {
     "": "identity",
@@ -104,7 +105,7 @@ def read_content(fields: Fields) -> Content:
     stated: set[tuple[str, tuple[bytes, ...]]] = set()
     names: dict[str, None] = {}
     defects: list[str] = []
-    for raw in type_fields or ():
+    for raw in (type_fields or ())[:MAX_REPEATS]:
         value = read_value(raw)
         stated.add((value.word, value.boundaries))
         for kind in (value.word, *value.others):
@@ -113,7 +114,7 @@ def read_content(fields: Fields) -> Content:
         if not value.ordinary:
             defects.append("parameter-odd")
     disposition = ""
-    for raw in disposition_fields or ():
+    for raw in (disposition_fields or ())[:MAX_REPEATS]:
         value = read_value(raw)
         disposition = value.word if not disposition or value.word == "attachment" else disposition
         names.update(dict.fromkeys(value.names))
@@ -123,13 +124,17 @@ def read_content(fields: Fields) -> Content:
     if not names and not shown:
         names.update(dict.fromkeys(_other_names(fields)))
     encodings: dict[str, None] = {}
-    for raw in encoding_fields or ():
+    for raw in (encoding_fields or ())[:MAX_REPEATS]:
         read, unknown = read_encoding(raw)
         encodings.update(dict.fromkeys(read))
         if unknown:
             defects.append("encoding-unknown")
     if any(repeated and len(repeated) > 1 for repeated in (type_fields, disposition_fields, encoding_fields)):
         defects.append("field-repeated")
+    if any(
+        repeated and len(repeated) > MAX_REPEATS for repeated in (type_fields, disposition_fields, encoding_fields)
+    ):
+        defects.append("header-long")
     if len(stated) > 1:
         defects.append("type-conflict")
     return Content(
@@ -144,7 +149,7 @@ def read_content(fields: Fields) -> Content:
 def _other_names(fields: Fields) -> Iterator[str]:
     """Content-Location and Content-Description, which name a file for some clients when nothing better does."""
     for field in ("content-location", "content-description"):
-        for raw in fields.get(field, ()):
+        for raw in fields.get(field, [])[:MAX_REPEATS]:
             text = decode_words(decode_bytes(_unfold(raw).strip()))[:_MAX_LITERAL]
             if field == "content-location":
                 text = _LOCATION_ROOT.sub("", text).partition("?")[0].partition("#")[0]
@@ -223,16 +228,25 @@ def _unfold(raw: bytes) -> bytes:
 
 
 def _without_comments(text: bytes) -> bytes:
-    """RFC 5322 comments taken out, from the inside; those in quotes stay."""
+    """RFC 5322 comments taken out, nested ones too; those in quotes stay, and so does one that never closes."""
     if b"(" not in text:
         return text
-    quoted = text.split(b'"')
-    for _ in range(10):
-        cleared = [_COMMENT.sub(b" ", piece) if at % 2 == 0 else piece for at, piece in enumerate(quoted)]
-        if cleared == quoted:
-            break
-        quoted = cleared
-    return b'"'.join(quoted)
+    kept: list[bytes] = []
+    opened = 0
+    depth, quoted = 0, False
+    for piece in _COMMENT_MARK.split(text):
+        if piece == b'"' and not depth:
+            quoted = not quoted
+        elif piece == b"(" and not quoted:
+            if not depth:
+                opened = len(kept)
+            depth += 1
+        kept.append(piece)
+        if piece == b")" and depth:
+            depth -= 1
+            if not depth:
+                kept[opened:] = [b" "]
+    return b"".join(kept)
 
 
 def _parameters(text: bytes) -> Iterator[tuple[str, bytes]]:
@@ -318,7 +332,7 @@ def _extended_pieces(order: list[tuple[int, bool, bytes]]) -> bytes:
 
 def _names(raw: list[str]) -> tuple[str, ...]:
     names: dict[str, None] = {}
-    for each in raw[:64]:
+    for each in raw[:48]:
         names.update(dict.fromkeys(normalise(each)))
     return tuple(names)[:64]
 

@@ -26,7 +26,7 @@ WANTED = frozenset({
 _BLANK = re.compile(rb"\n\r?\n")
 _FIELD = re.compile(rb"^([!-9;-~]+):((?:.*\n[ \t])*.*)", re.MULTILINE)
 _ODD_LINE = re.compile(rb"^(?![!-9;-~]+:|[ \t]+[^ \t\r\n])", re.MULTILINE)
-_LOOSE_NAME = re.compile(rb"([!-'*-9;-~]+)[\x00-\x20]*(?:\([^()]{0,200}\))?[\x00-\x20]*:")
+_LOOSE_NAME = re.compile(rb"([!-'*-9;-~]++)[\x00-\x20]*+(?:\([^()]{0,200}\))?[\x00-\x20]*+:")
 _LINE = re.compile(rb"([^\r\n]*)(\r\n|\n|\r|\Z)")
 _LINE_KEEPING_CR = re.compile(rb"((?:[^\r\n]|\r(?!\n))*)(\r\n|\n|\Z)")
 _BARE_CR = re.compile(rb"\r(?!\n)")
@@ -105,8 +105,9 @@ def _read_odd(block: bytes, start: int, body: int, *, cut: bool) -> Header:
     if _BARE_CR.search(block):
         defects.append("header-control")
         for name, value, _, _ in _lines(block, _LINE_KEEPING_CR):
-            if name and value not in fields.setdefault(name, []):
-                fields[name].append(value)
+            if name:
+                fields.setdefault(name, []).append(value)
+        fields = {name: list(dict.fromkeys(values)) for name, values in fields.items()}
     if b"\0" in block:
         defects.append("header-control")
     readings = (Reading(fields, body), *stops.values())
@@ -118,16 +119,17 @@ def _lines(block: bytes, line: re.Pattern[bytes]) -> Iterator[tuple[str, bytes, 
 
     A line that is no field has no name: ``why`` says how it ends the header for some, empty if for none.
     """
-    name, value, began = "", b"", 0
+    name, began = "", 0
+    value: list[bytes] = []
     for match in line.finditer(block):
         text, offset = match[1], match.start()
         if not match[0]:
             break
         if text[:1] in (b" ", b"\t") and text.strip(b" \t\0"):
-            value += match[0]
+            value.append(match[0])
             continue
         if name:
-            yield name, value, began, ""
+            yield name, b"".join(value), began, ""
             name = ""
         if not text.strip(b" \t\0"):
             yield "", match[0], offset, "header-blank"
@@ -142,8 +144,6 @@ def _lines(block: bytes, line: re.Pattern[bytes]) -> Iterator[tuple[str, bytes, 
         wanted = _WANTED_BYTES.get(known[1].lower())
         if wanted is not None:
             name, began = wanted, offset
-            value = text.partition(b":")[2] + match[2]
-        else:
-            value = b""
+            value = [text.partition(b":")[2], match[2]]
     if name:
-        yield name, value, began, ""
+        yield name, b"".join(value), began, ""

@@ -58,7 +58,7 @@ def inspect(
     """
     started = time.perf_counter()
     with content.view() as data:
-        reading = reader.read(data, max_parts=limits.parts)
+        reading = reader.read(data, max_parts=limits.parts, until=time.monotonic() + deadline / 2)
         leaves = _to_examine(data, reading)
         texts, defects = _texts(data, reading)
     examined = Examined()

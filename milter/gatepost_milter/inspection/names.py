@@ -17,7 +17,7 @@ from gatepost_milter.inspection.words import decode_bytes, decode_words
 MAX_NAME = 1024  # characters of a name that are looked at, from each end
 MAX_NAMES = 48  # names that are kept of one raw name
 
-_PLAIN = re.compile(r"(?!\.)(?:[A-Za-z0-9()+,_!&@\-]+|[ .](?![ .]))*[A-Za-z0-9_)]\Z", re.ASCII)
+_PLAIN = re.compile(r"(?![ .])(?:[A-Za-z0-9()+_!&@\-]|[ .](?![ .]|\Z))+\Z", re.ASCII)
 _CLASS_ID = re.compile(r"\.?\{[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\}\s*\Z")
 _PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
 _ENTITY = re.compile(r"&#(x[0-9A-Fa-f]{1,6}|[0-9]{1,7});")

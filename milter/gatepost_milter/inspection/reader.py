@@ -7,7 +7,9 @@ read line by line, and nothing in a message makes the reader raise.
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,11 +26,11 @@ from gatepost_milter.inspection.words import decode_bytes
 MAX_NESTING = 60  # multiparts and messages inside each other
 _MESSAGES = frozenset({"message/rfc822", "message/global", "message/news", "message/x-rfc822", "message"})
 
-_LOOKS_BASE64 = re.compile(rb"\s{0,64}(?:[A-Za-z0-9+/]{40,}={0,2}[ \t]*(?:\r?\n|\Z)){1,4}")
+_LOOKS_BASE64 = re.compile(rb"[A-Za-z0-9+/]{40}(?:[A-Za-z0-9+/=]|[ \t]*+\r?\n)*+")
 _BASE64_BLOCK = re.compile(rb"(?:^[A-Za-z0-9+/]{60,76}\r?\n){3,}", re.MULTILINE)
 _LOOKS_QUOTED = re.compile(rb"=(?:[0-9A-F]{2}|\r?\n)")
 _UU_BEGIN = re.compile(rb"^begin(?:-base64)?[ \t]+[0-7]{3,4}[ \t]+([^\r\n]{1,500})", re.MULTILINE)
-_YENC_BEGIN = re.compile(rb"^=ybegin [^\r\n]*?name=([^\r\n]{1,500})", re.MULTILINE)
+_YENC_BEGIN = re.compile(rb"^=ybegin [^\r\n]{0,500}?name=([^\r\n]{1,500})", re.MULTILINE)
 _EXTENSION = re.compile(r".\.[A-Za-z0-9_-]{1,12}\Z")
 _NOTHING = frozenset({FileClass.PLAIN})
 _SAMPLE = 64 * 1024  # bytes of what stands outside parts that are looked through
@@ -58,13 +60,15 @@ class Reading:
     defects: tuple[Defect, ...]
 
 
-def read(data: Buffer, *, max_parts: int, as_type: str = "") -> Reading:
+def read(data: Buffer, *, max_parts: int, as_type: str = "", until: float = math.inf) -> Reading:
     """Read a message. ``max_parts`` bounds the parts over all readings; past it ``too-many-parts`` is a defect.
+
+    ``until`` is the time (``time.monotonic``) when reading stops with the defect ``deadline``.
 
     ``as_type`` reads ``data`` as the decoded body of a part of that type (``multipart/…``, without its header):
     for multiparts that were wrapped in a transfer encoding.
     """
-    reader = _Reader(data, max_parts=max_parts)
+    reader = _Reader(data, max_parts=max_parts, until=until)
     if as_type:
         content = Content(
             types=(MediaType(as_type),), encodings=("identity",), disposition="", names=(), defects=()
@@ -108,9 +112,10 @@ class _Place:
 class _Reader:
     """The state of reading one message; lives for one call of ``read``."""
 
-    def __init__(self, data: Buffer, *, max_parts: int) -> None:
+    def __init__(self, data: Buffer, *, max_parts: int, until: float) -> None:
         self._data = data
         self._max_parts = max_parts
+        self._until = until
         self._lines: Lines | None = None
         self._headers: dict[int, headers.Header] = {}
         self._seen: set[tuple[int, int, str]] = set()
@@ -142,6 +147,9 @@ class _Reader:
         self._seen.add(key)
         if len(self._seen) > self._max_parts:
             self._defect("too-many-parts", loud=True)
+            return
+        if time.monotonic() > self._until:
+            self._defect("deadline", loud=True)
             return
         if place.depth > MAX_NESTING:
             self._defect("too-deep", place.where, loud=True)
@@ -343,7 +351,7 @@ class _Reader:
         listed = [lookup(name) for name in content.names]
         if any(each is not None and each.extension not in ("eml", "mht", "mhtml") for each in listed):
             self._add(self._content_leaf(media_type, content, "identity", start, end, place))
-        elif content.encodings == ("identity",) and _LOOKS_BASE64.match(self._data, start, end):
+        elif content.encodings == ("identity",) and self._looks_base64(start, end):
             self._add(self._content_leaf(media_type, content, "base64", start, end, place))
 
     def _leaf(self, media_type: MediaType, content: Content, start: int, end: int, place: _Place) -> None:
@@ -353,7 +361,7 @@ class _Reader:
         named = bool(content.names) or content.disposition == "attachment"
         inline = kind.startswith("text") and not (named and content.disposition == "attachment")
         if "encoding-unknown" in content.defects or (named and tuple(encodings) == ("identity",)):
-            if "base64" not in encodings and _LOOKS_BASE64.match(self._data, start, end):
+            if "base64" not in encodings and self._looks_base64(start, end):
                 encodings["base64"] = None
                 self._defect("base64-undeclared", place.where)
             if "encoding-unknown" in content.defects and _LOOKS_QUOTED.search(
@@ -413,7 +421,8 @@ class _Reader:
             self._defect("too-many-parts", loud=True)
             return False
         key = (leaf.start, leaf.end, leaf.encoding, kind, leaf.names)
-        if key in self._leaves:
+        nothing_new = self._quiet and not leaf.names and self._blank(leaf.start, leaf.end)
+        if key in self._leaves or nothing_new:
             return False
         self._leaves[key] = leaf
         if leaf.start < leaf.end:
@@ -449,6 +458,9 @@ class _Reader:
 
     def _has(self, word: bytes, start: int, end: int) -> bool:
         return self._data.find(word, start, end) >= 0
+
+    def _looks_base64(self, start: int, end: int) -> bool:
+        return _LOOKS_BASE64.fullmatch(self._data[start : min(end, start + 512)].strip()) is not None
 
     def _blank(self, start: int, end: int) -> bool:
         return end - start < 4096 and not self._data[start:end].strip(b" \t\r\n\0-")

@@ -18,7 +18,9 @@ MAX_ADDRESSES = 20_000  # addresses of one message that are kept
 _RECIPIENT_FIELDS = (("to", "To"), ("cc", "Cc"), ("resent-to", "Resent-To"), ("resent-cc", "Resent-Cc"))
 
 _BREAKS = re.compile(r"[\r\n]+[ \t]*|\0")
-_COMMON = re.compile(r"\s*(?:\"?([\w .'&/-]*)\"?\s*<([\w.!#$%&'*+/=^{|}~-]+@[\w.-]+)>|([\w.+-]+@[\w.-]+))\s*")
+_COMMON = re.compile(
+    r"\s*+(?:\"?+([\w .'&/-]*+)\"?+\s*+<([\w.!#$%&'*+/=^{|}~-]++@[\w.-]++)>|([\w.+-]++@[\w.-]++))\s*+"
+)
 _TOKEN = re.compile(r"\"((?:[^\"\\]|\\.)*)\"|<([^<>]*)>|[^\s\",;:<>()]+|\s+|.", re.DOTALL)
 _TOKEN_WITHOUT_QUOTES = re.compile(r"(\Z.)?<([^<>]*)>|[^\s\",;:<>()]+|\s+|.", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)

@@ -19,7 +19,8 @@ _BYTE_ORDER = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\x
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9:_-]*)")
 _TAG_END = re.compile(r"[^\"'>]*(?:\"[^\"]*\"[^\"'>]*|'[^']*'[^\"'>]*)*>")
 _SPACE = re.compile(r"[ \t\r\n\f]+")
-_LINES = re.compile(r" *\n[ \n]*")
+_SPACES = re.compile(r" {2,}")
+_LINES = re.compile(r" ?\n[ \n]*")
 _INVISIBLE = re.compile(
     r"(?:display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all|font-size\s*:\s*0(?![.\d])"
     r"|(?<![\w-])opacity\s*:\s*0(?![.\d])|max-height\s*:\s*0(?![.\d]))|\shidden(?=[\s>=/])",
@@ -105,7 +106,7 @@ def shown(source: str) -> str:
             out.append(" ")
         elif name == "img" and (alt := _ALT.search(attributes)):
             out.append(html.unescape(alt[1] or alt[2] or alt[3] or ""))
-    return _LINES.sub("\n", "".join(out)).strip()
+    return _LINES.sub("\n", _SPACES.sub(" ", "".join(out))).strip()
 
 
 def _past_markup(source: str, start: int) -> tuple[int, bool]:
