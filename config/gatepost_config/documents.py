@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from importlib import resources
@@ -19,7 +20,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from gatepost_config.errors import ConfigError, Problem
@@ -53,8 +54,7 @@ def load_settings(path: Path = DEFAULT_PATH) -> Settings:
         found["policy"] = str(folder / settings.policy)
     if settings.directory is not None and not settings.directory.is_absolute():
         found["directory"] = folder / settings.directory
-    settings = settings.model_copy(update=found)
-    return settings
+    return settings.model_copy(update=found)
 
 
 def load_policy(name_or_path: str | Path, *, relative_to: Path | None = None) -> PolicyDocument:
@@ -111,7 +111,9 @@ def read(path: Path) -> tuple[Any, Source]:
     text = _decode(raw, path)
     _refuse_tabs(text, path)
     try:
-        node = YAML(typ="rt", pure=True).compose(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ReusedAnchorWarning)  # YAML 1.2 section 3.2.2.2 allows it
+            node = YAML(typ="rt", pure=True).compose(text)
         reader = _Reader(path)
         data = reader.value(node, ()) if node is not None else None
     except MarkedYAMLError as error:

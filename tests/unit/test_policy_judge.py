@@ -222,6 +222,14 @@ def test_several_conditions_find_together(tmp_path: Path) -> None:
     assert judge.judge(transaction(), inspection(defects=["bare-newline"])).findings == ()
 
 
+def test_a_defect_is_told_in_words() -> None:
+    """Nobody at a school knows what message-partial is."""
+    verdict = load(settings()).judge(transaction(), inspection(defects=["message-partial"]))
+    assert verdict.findings[0].say.startswith(
+        "This message could not be checked, so the message is being held: the message is one piece of a longer one"
+    )
+
+
 def test_true_fires_without_evidence(tmp_path: Path) -> None:
     """A condition over the message as a whole has nothing to point at."""
     rules = """
@@ -234,7 +242,7 @@ def test_true_fires_without_evidence(tmp_path: Path) -> None:
     """
     verdict = policy(tmp_path, rules).judge(transaction(), inspection(subject="the secret word"))
     assert verdict.findings[0].evidence == ()
-    assert verdict.findings[0].say == "this message has a word in its subject."
+    assert verdict.findings[0].say == "This message has a word in its subject."
 
 
 def test_what_a_rule_took_from_texts_is_private(tmp_path: Path) -> None:

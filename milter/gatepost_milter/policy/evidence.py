@@ -8,6 +8,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from gatepost_config.words import Evidence
+from gatepost_milter.inspection.defects import DEFECTS
 from gatepost_milter.policy.texts import harmless
 
 EVIDENCE_LIMIT = 50
@@ -55,8 +56,12 @@ def _attachment(item: Any) -> Evidence:
 
 def _defect(item: Any) -> Evidence:
     details: dict[str, str | int | bool] = {"count": item.count}
+    kind = DEFECTS.get(item.code)
+    reason = f"{kind.meaning[:1].lower()}{kind.meaning[1:].rstrip('.')}" if kind is not None else item.detail
+    if reason:
+        details["reason"] = reason
     if item.detail:
-        details["reason"] = item.detail
+        details["detail"] = item.detail
     return Evidence(kind="defect", name=item.code, where=item.where, details=details)
 
 

@@ -18,6 +18,9 @@ from gatepost_milter.inspection.model import FileClass
 NAME_LENGTH = 80
 """Characters of one file name in a sentence."""
 
+REASON_LENGTH = 160
+"""Characters of one reason in a sentence."""
+
 NAMES = 3
 """Names that a sentence lists before it only counts."""
 
@@ -48,7 +51,8 @@ class Words:
         if "{" in template:
             words |= _found(evidence)
         filled = PLACEHOLDER.sub(lambda match: words.get(match.group(1), match.group(0)), template)
-        return "\n".join(" ".join(line.split()) for line in filled.strip().splitlines())
+        lines = "\n".join(" ".join(line.split()) for line in filled.strip().splitlines())
+        return lines[:1].upper() + lines[1:]
 
 
 def limit_text(name: str, value: Limit) -> str:
@@ -93,9 +97,13 @@ def harmless(name: str, *, length: int = NAME_LENGTH) -> str:
 
 
 def _found(evidence: Sequence[Evidence]) -> dict[str, str]:
-    """The words that speak of what was found; with one thing or none, in the singular."""
+    """The words that speak of what was found; with one thing or none, in the singular.
+
+    A defect has no name that people know: it gives a reason, and “this message” is what has it.
+    """
     named = [item for item in evidence if not item.private]
-    names = list(dict.fromkeys(f"“{harmless(item.name)}”" for item in named if item.name and item.kind != "more"))
+    things = [item for item in named if item.name and item.kind not in ("more", "defect")]
+    names = list(dict.fromkeys(f"“{harmless(item.name)}”" for item in things))
     more = sum(int(item.details.get("count", 0)) for item in named if item.kind == "more")
     sizes = [size_text(int(item.details["size"])) for item in named if "size" in item.details]
     reasons = dict.fromkeys(
@@ -105,7 +113,8 @@ def _found(evidence: Sequence[Evidence]) -> dict[str, str]:
     return {
         "names": _joined(names, more=more) or "this message",
         "sizes": _joined(list(dict.fromkeys(sizes))) or "unknown size",
-        "reasons": _joined([harmless(reason) for reason in reasons]) or "of a kind that is not allowed",
+        "reasons": _joined([harmless(reason, length=REASON_LENGTH) for reason in reasons])
+        or "of a kind that is not allowed",
         "it_is": "it is" if single else "they are",
         "it": "it" if single else "they",
         "them": "it" if single else "them",
