@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.headerregistry import Address
@@ -77,6 +77,7 @@ class _Facts:
     held_for: tuple[str, ...]
     delivered_to: tuple[str, ...]
     sealed: bool
+    partly: bool
     told: str
     policy: str
     support_id: str
@@ -116,18 +117,22 @@ def answerable(address: str) -> bool:
     return bool(local and domain) and _NO_ANSWER.match(local) is None
 
 
-def denied(held: HeldMessage, *, gateway: str, told: str = "") -> tuple[Notice, ...]:
+def denied(
+    held: HeldMessage, *, gateway: str, recipients: Sequence[str] = (), told: str = ""
+) -> tuple[Notice, ...]:
     """The notice that a reviewer's refusal owes to the sender: none if no sender is known, or it is no person.
 
-    ``told`` is what the reviewer wants the sender to read; the reason for the record is not in it. Which of the
-    recipients were hidden is not known here, so none is named.
+    ``recipients`` are those that are denied, all if none is given. ``told`` is what the reviewer wants the sender
+    to read; the reason for the record is not in it. Which recipients were hidden is not known here, so none is
+    named.
     """
     if not held.sender or not held.envelope.sender or not answerable(held.sender):
         return ()
     explanation = held.explanation.public()
-    sealed = any(each.action is Action.SEAL for each in held.recipients)
-    if sealed:
+    if any(each.action is Action.SEAL for each in held.recipients):
         return ()
+    named = {each.casefold() for each in recipients} or {each.address.casefold() for each in held.recipients}
+    partly = any(outcome.recipient.casefold() not in named for outcome in explanation.outcomes)
     return (
         Notice(
             kind=NoticeKind.DENIED,
@@ -141,6 +146,7 @@ def denied(held: HeldMessage, *, gateway: str, told: str = "") -> tuple[Notice, 
                 "recipients": [],
                 "held_id": held.id,
                 "told": told,
+                "partly": partly,
             },
             held_id=held.id,
         ),
@@ -182,6 +188,7 @@ def _facts(notice: Notice, settings: Settings) -> _Facts:
         held_for=tuple(_line(outcome.recipient) for outcome in held)[:_LIST_LIMIT],
         delivered_to=tuple(_line(outcome.recipient) for outcome in delivered)[:_LIST_LIMIT],
         sealed=any(each.action is Action.SEAL for each in held),
+        partly=bool(context.get("partly", False)),
         told=_line(context.get("told", ""), limit=2000),
         policy=_line(f"{explanation.policy.name} {explanation.policy.version}"),
         support_id=_line(explanation.support_id),

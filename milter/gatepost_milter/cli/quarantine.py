@@ -1,0 +1,537 @@
+"""Owns ``gatepost quarantine``: listing, showing and deciding about held messages from the command line.
+
+Nothing here reads a message's bytes, shows private evidence, or shows anything of a sealed message but its frame.
+All that came with a message is stripped of what a terminal would act upon.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.progress import track
+from rich.table import Table
+from rich.text import Text
+
+from gatepost_config.documents import load_settings
+from gatepost_config.errors import ConfigError
+from gatepost_config.settings import DEFAULT_PATH, Settings
+from gatepost_config.words import Action
+from gatepost_milter.cli.configured import CannotError
+from gatepost_quarantine import notices
+from gatepost_quarantine.audit import Event
+from gatepost_quarantine.held import HeldMessage, State
+from gatepost_quarantine.sql import open_store
+from gatepost_quarantine.store import ConflictError, Filter, NotFoundError, Store, StoreError
+
+_SHORT = 8
+_MANY = 10
+"""From so many messages on, a person at a terminal sees progress."""
+
+_PLAIN_WIDTH = 160
+"""Columns where the output is no terminal."""
+
+_SEALED = "(sealed)"
+_STYLES = {
+    State.HELD: "bold yellow",
+    State.RELEASING: "cyan",
+    State.RELEASED: "green",
+    State.DENIED: "red",
+    State.DELETED: "dim",
+    State.WITHDRAWN: "dim",
+    State.EXPIRED: "dim",
+}
+
+_Decide = Callable[[Store, str], HeldMessage]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What became of one id: the message as it is now, or why not."""
+
+    given: str
+    held: HeldMessage | None
+    refusal: str = ""
+
+
+_config = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_PATH,
+    show_default=True,
+    help="The settings file.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+_ids = click.argument("ids", metavar="ID...", nargs=-1, required=True)
+_reason = click.option("--reason", default="", help="Why, for the record.")
+_actor = click.option("--actor", default="", help="Who decides, for the record.  [default: you]")
+_recipient = click.option(
+    "--recipient", "recipients", multiple=True, metavar="ADDRESS", help="Only this recipient; may be repeated."
+)
+
+
+@click.group()
+def quarantine() -> None:
+    """Review what is held. An ID may be shortened, and a support id serves as well."""
+
+
+@quarantine.command("list", epilog="Example: gatepost quarantine list --state held --queue it-support")
+@_config
+@_json
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([state.value for state in State]),
+    help="Only messages with a recipient in this state; may be repeated.",
+)
+@click.option("--search", default="", help="Words in subject, addresses, file names or ids; case does not matter.")
+@click.option("--rule", default="", help="Only what this rule had a part in.")
+@click.option("--queue", default="", help="Only what this role reviews.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000), help="At most so many.")
+def list_(
+    config: Path, as_json: bool, states: tuple[str, ...], search: str, rule: str, queue: str, limit: int
+) -> None:
+    """List held messages, oldest first."""
+    wanted = Filter(
+        states=frozenset(State(each) for each in states), search=search, rule=rule, queue=queue, limit=limit
+    )
+    with _store(config) as (store, _settings):
+        found = store.list(wanted)
+    if as_json:
+        for held in found:
+            _print_json(_listed(held))
+        return
+    console = _console()
+    if not found:
+        console.print(
+            "Nothing is held that matches." if any((states, search, rule, queue)) else "Nothing is held."
+        )
+        return
+    console.print(_list_table(found))
+    if len(found) == limit:
+        console.print(Text(f"These are the {limit} oldest; there may be more. See --limit.", style="dim"))
+
+
+@quarantine.command(epilog="Example: gatepost quarantine show k7m2xw9h")
+@_config
+@_json
+@click.argument("held_id", metavar="ID")
+def show(config: Path, as_json: bool, held_id: str) -> None:
+    """Show one held message: first why it is held, then whom for, what is in it, and what was done."""
+    with _store(config) as (store, _settings):
+        try:
+            held = store.get(held_id)
+            events = store.events(held.id)
+        except NotFoundError as error:
+            click.echo(f"gatepost: {error}", err=True)
+            sys.exit(1)
+    if as_json:
+        _print_json(_listed(held) | _shown(held) | {"history": [_event_json(each) for each in events]})
+        return
+    _console().print(_sheet(held, events))
+
+
+@quarantine.command(epilog="Example: gatepost quarantine release k7m2 --reason 'expected from our supplier'")
+@_config
+@_json
+@_ids
+@_recipient
+@click.option("--to", default="", metavar="ADDRESS", help="Send the one recipient's copy to another address.")
+@_reason
+@_actor
+def release(
+    config: Path,
+    as_json: bool,
+    ids: tuple[str, ...],
+    recipients: tuple[str, ...],
+    to: str,
+    reason: str,
+    actor: str,
+) -> None:
+    """Deliver held messages as they were sent. The courier does it; asked twice, the first answer stands."""
+    by = actor or _login()
+
+    def decide(store: Store, held_id: str) -> HeldMessage:
+        return store.release(held_id, recipients=recipients, to=to, actor=by, reason=reason)
+
+    _decide_all(config, ids, decide, as_json=as_json)
+
+
+@quarantine.command(epilog="Example: gatepost quarantine deny k7m2 --reason malware --tell 'Use the portal.'")
+@_config
+@_json
+@_ids
+@_recipient
+@_reason
+@_actor
+@click.option("--tell", default="", metavar="TEXT", help="What the sender is to read, besides why it was held.")
+@click.option("--no-notice", is_flag=True, help="Do not tell the sender.")
+def deny(
+    config: Path,
+    as_json: bool,
+    ids: tuple[str, ...],
+    recipients: tuple[str, ...],
+    reason: str,
+    actor: str,
+    tell: str,
+    no_notice: bool,
+) -> None:
+    """Decide that held messages are not delivered. A known sender is told, never anybody else."""
+    by = actor or _login()
+    settings = _settings(config)
+
+    def decide(store: Store, held_id: str) -> HeldMessage:
+        owed = notices.denied(store.get(held_id), gateway=settings.gateway, recipients=recipients, told=tell)
+        return store.deny(
+            held_id, recipients=recipients, actor=by, reason=reason, notices=() if no_notice else owed
+        )
+
+    _decide_all(config, ids, decide, as_json=as_json)
+
+
+@quarantine.command(epilog="Example: gatepost quarantine delete k7m2 --reason 'asked for by its sender'")
+@_config
+@_json
+@_ids
+@_reason
+@_actor
+@click.option("--yes", is_flag=True, help="Do not ask first.")
+def delete(config: Path, as_json: bool, ids: tuple[str, ...], reason: str, actor: str, yes: bool) -> None:
+    """Remove the bytes of held messages for good. What they were, and who removed them, stays on record."""
+    if not yes and sys.stdin.isatty():
+        what = "this message" if len(ids) == 1 else f"these {len(ids)} messages"
+        click.confirm(f"Delete {what} for good?", abort=True)
+    by = actor or _login()
+
+    def decide(store: Store, held_id: str) -> HeldMessage:
+        store.delete(held_id, actor=by, reason=reason)
+        return store.get(held_id)
+
+    _decide_all(config, ids, decide, as_json=as_json)
+
+
+def _decide_all(config: Path, ids: Sequence[str], decide: _Decide, *, as_json: bool) -> None:
+    """Decide about each id, whatever becomes of the others; exit code 1 if any was refused."""
+    answers = []
+    shown = track(
+        ids,
+        description="Working",
+        console=Console(stderr=True),
+        transient=True,
+        disable=len(ids) < _MANY or not sys.stderr.isatty(),
+    )
+    with _store(config) as (store, _settings):
+        for held_id in shown:
+            try:
+                answers.append(_Answer(held_id, decide(store, held_id)))
+            except (NotFoundError, ConflictError) as error:
+                answers.append(_Answer(held_id, None, str(error)))
+    if as_json:
+        for answer in answers:
+            _print_json(_answer_json(answer))
+    else:
+        _console().print(_answer_table(answers))
+    if any(answer.held is None for answer in answers):
+        sys.exit(1)
+
+
+def _settings(config: Path) -> Settings:
+    try:
+        return load_settings(config)
+    except ConfigError as error:
+        raise CannotError(str(error)) from None
+
+
+@contextmanager
+def _store(config: Path) -> Iterator[tuple[Store, Settings]]:
+    """The store of these settings; what it cannot do ends the command with exit code 2."""
+    settings = _settings(config)
+    try:
+        store = open_store(settings.store, gateway=settings.gateway)
+        try:
+            yield store, settings
+        finally:
+            store.close()
+    except StoreError as error:
+        raise CannotError(str(error)) from error
+
+
+def _login() -> str:
+    """Who runs the command: the person behind sudo, if there is one."""
+    behind = os.environ.get("SUDO_USER", "") if os.geteuid() == 0 else ""
+    try:
+        return behind or pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
+
+
+# What people see
+
+
+def _console() -> Console:
+    if sys.stdout.isatty():
+        return Console(highlight=False)
+    return Console(highlight=False, width=_PLAIN_WIDTH)
+
+
+def _line(value: object) -> str:
+    """A value on one line, without what a terminal would act upon."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in str(value)).split())
+
+
+def _sealed(held: HeldMessage) -> bool:
+    return any(each.action is Action.SEAL for each in held.recipients)
+
+
+def _age(at: datetime) -> str:
+    seconds = max(0.0, (datetime.now(UTC) - at).total_seconds())
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit}"
+    return "now"
+
+
+def _time(at: datetime | None) -> str:
+    return "" if at is None else at.astimezone().strftime("%d %b %Y %H:%M")
+
+
+def _size(size: int) -> str:
+    if size < 0:
+        return "?"
+    for unit, length in (("MB", 1_000_000), ("kB", 1_000)):
+        if size >= length:
+            return f"{size / length:.1f} {unit}"
+    return f"{size} B"
+
+
+def _state(state: State) -> Text:
+    return Text(state.value, style=_STYLES[state])
+
+
+def _rules(held: HeldMessage) -> list[str]:
+    return list(dict.fromkeys(finding.rule for finding in held.explanation.acting()))
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _list_table(found: Sequence[HeldMessage]) -> Table:
+    table = _table("ID", "Age", "State", "From", "To", "Subject", "Rule")
+    for column in table.columns[:3]:
+        column.no_wrap = True
+    width = _unambiguous([held.id for held in found])
+    for held in found:
+        states = list(dict.fromkeys(each.state for each in held.recipients))
+        first = _line(held.recipients[0].address) if held.recipients else ""
+        more = f" +{len(held.recipients) - 1}" if len(held.recipients) > 1 else ""
+        rules = _rules(held)
+        table.add_row(
+            held.id[:width],
+            _age(held.received_at),
+            Text(", ").join(_state(state) for state in states),
+            Text(_line(held.from_header or held.envelope.sender or "<>") if not _sealed(held) else _SEALED),
+            Text(first + more),
+            Text(_SEALED if _sealed(held) else _line(held.subject)),
+            Text(rules[0] + (f" +{len(rules) - 1}" if len(rules) > 1 else "") if rules else ""),
+        )
+    return table
+
+
+def _unambiguous(ids: Sequence[str]) -> int:
+    """How many letters tell these ids apart, and some more, so that they mostly still do tomorrow."""
+    longest = max(len(each) for each in ids)
+    return next(
+        (length for length in range(_SHORT, longest) if len({each[:length] for each in ids}) == len(set(ids))),
+        longest,
+    )
+
+
+def _sheet(held: HeldMessage, events: Sequence[Event]) -> Group:
+    """One message, for a person who has to decide: why first."""
+    sealed = _sealed(held)
+    title = "A sealed message" if sealed else _line(held.subject) or "(no subject)"
+    parts: list[Any] = [Text(title, style="bold"), Text(held.id, style="dim"), Text("")]
+    parts += _section("Why it is held", _why(held))
+    recipients = _table(
+        "Recipient", "Direction", "Action", "State", "By", "When", "Reason", "Sent to", "SMTP reply"
+    )
+    for each in held.recipients:
+        elsewhere = each.released_to if each.released_to != each.address else ""
+        values = (each.decided_by, _time(each.decided_at), each.reason, elsewhere, each.reply)
+        recipients.add_row(
+            Text(_line(each.address)),
+            each.direction.value,
+            each.action.value,
+            _state(each.state),
+            *(Text(_line(value)) for value in values),
+        )
+    parts += _section("Recipients", recipients)
+    parts += _section("Message", _frame(held, sealed=sealed))
+    if held.attachments and not sealed:
+        attachments = _table("Attachment", "Claimed", "Detected", "Size", "Kind")
+        for item in held.attachments:
+            attachments.add_row(
+                Text(_line(item.get("path") or item.get("name", ""))),
+                Text(_line(item.get("claimed", ""))),
+                Text(_line(item.get("detected", ""))),
+                _size(int(item.get("size", -1))),
+                Text(_line(", ".join(item.get("classes", ())))),
+            )
+        parts += _section("Attachments", attachments)
+    history = _table("When", "What", "Who", "Recipient", "Reason")
+    for event in events:
+        said = event.reason or str(event.details.get("reply", ""))
+        history.add_row(
+            _time(event.at),
+            event.verb.value,
+            *(Text(_line(each)) for each in (event.actor, event.recipient, said)),
+        )
+    parts += _section("History", history)
+    return Group(*parts)
+
+
+def _section(title: str, body: Any) -> list[Any]:
+    return [Text(title, style="bold underline"), Padding(body, (0, 0, 1, 2))]
+
+
+def _why(held: HeldMessage) -> Group:
+    if _sealed(held):
+        return Group(Text("It is sealed. Only the roles that the policy names may open it."))
+    lines: list[Any] = []
+    for finding in held.explanation.public().acting():
+        lines.append(Text(_line(finding.say)))
+        for item in finding.evidence:
+            where = "" if item.where.endswith(item.name) and item.name else _line(item.name)
+            lines.append(Text(f"  • {' – '.join(each for each in (where, _line(item.where)) if each)}"))
+        if finding.mend:
+            lines.append(Text(f"  What helps: {_line(finding.mend)}"))
+        clause = f"{finding.clause}, " if finding.clause else ""
+        source = f", {finding.source}" if finding.source else ""
+        lines.append(Text(_line(f"({clause}rule {finding.rule}, {finding.action.value}{source})"), style="dim"))
+    return Group(*(lines or [Text("No rule says so; it was held by hand.")]))
+
+
+def _frame(held: HeldMessage, *, sealed: bool) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    envelope = held.envelope
+    client = " ".join(each for each in (envelope.client_name, f"[{envelope.client_address}]") if each != "[]")
+    policy = held.explanation.policy
+    facts = {
+        "From": "" if sealed else held.from_header,
+        "Envelope sender": "" if sealed else envelope.sender or "<>",
+        "Known sender": "" if sealed else held.sender or "nobody: it is not proved who sent this",
+        "Client": "" if sealed else client,
+        "Received": f"{_time(held.received_at)} by {held.gateway}, queue id {held.queue_id}",
+        "Size": _size(held.size),
+        "Message-ID": "" if sealed else held.message_id,
+        "Support id": held.explanation.support_id,
+        "Reviewed by": held.queue,
+        "Policy": f"{policy.name} {policy.version}",
+        "Defects": "" if sealed else "; ".join(held.explanation.defects),
+    }
+    for name, value in facts.items():
+        if value:
+            table.add_row(Text(name, style="dim"), Text(_line(value)))
+    return table
+
+
+def _answer_table(answers: Sequence[_Answer]) -> Table:
+    table = _table("ID", "Recipient", "State", "By", "When", "SMTP reply")
+    for answer in answers:
+        if answer.held is None:
+            table.add_row(Text(_line(answer.given)), Text(f"not done: {_line(answer.refusal)}", style="bold red"))
+            continue
+        for each in answer.held.recipients:
+            table.add_row(
+                answer.held.id[:_SHORT],
+                Text(_line(each.address)),
+                _state(each.state),
+                Text(_line(each.decided_by)),
+                _time(each.decided_at),
+                Text(_line(each.reply)),
+            )
+    return table
+
+
+# What programs see
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    click.echo(json.dumps(value))
+
+
+def _listed(held: HeldMessage) -> dict[str, Any]:
+    sealed = _sealed(held)
+    return {
+        "id": held.id,
+        "received_at": held.received_at.isoformat(),
+        "from": "" if sealed else held.from_header,
+        "sender": "" if sealed else held.sender,
+        "envelope_sender": "" if sealed else held.envelope.sender,
+        "subject": "" if sealed else held.subject,
+        "sealed": sealed,
+        "size": held.size,
+        "queue": held.queue,
+        "support_id": held.explanation.support_id,
+        "rules": _rules(held),
+        "recipients": [
+            {
+                "address": each.address,
+                "direction": each.direction.value,
+                "action": each.action.value,
+                "state": each.state.value,
+                "decided_by": each.decided_by,
+                "decided_at": each.decided_at.isoformat() if each.decided_at else None,
+                "reason": each.reason,
+                "released_to": each.released_to,
+                "reply": each.reply,
+            }
+            for each in held.recipients
+        ],
+    }
+
+
+def _shown(held: HeldMessage) -> dict[str, Any]:
+    if _sealed(held):
+        return {"gateway": held.gateway, "queue_id": held.queue_id}
+    return {
+        "gateway": held.gateway,
+        "queue_id": held.queue_id,
+        "message_id": held.message_id,
+        "client": {"name": held.envelope.client_name, "address": held.envelope.client_address},
+        "explanation": held.explanation.public().to_json(),
+        "attachments": [dict(each) for each in held.attachments],
+    }
+
+
+def _answer_json(answer: _Answer) -> dict[str, Any]:
+    if answer.held is None:
+        return {"id": answer.given, "done": False, "error": answer.refusal}
+    return {"done": True, **_listed(answer.held)}
+
+
+def _event_json(event: Event) -> dict[str, Any]:
+    return {
+        "at": event.at.isoformat(),
+        "verb": event.verb.value,
+        "actor": event.actor,
+        "recipient": event.recipient,
+        "reason": event.reason,
+        "details": dict(event.details),
+    }
