@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from gatepost_milter.inspection.containers import archived, mail, ole, squeezed, tnef, zipped
+from gatepost_milter.inspection.containers import (
+    archived,
+    hypertext,
+    mail,
+    ole,
+    pdf,
+    richtext,
+    squeezed,
+    tnef,
+    zipped,
+)
 from gatepost_milter.inspection.containers.walk import Family
 
 ALL: tuple[Family, ...] = (
@@ -14,4 +24,8 @@ ALL: tuple[Family, ...] = (
     mail.MAIL,
     mail.SMIME,
     tnef.FAMILY,
+    pdf.FAMILY,
+    richtext.RTF,
+    richtext.ONENOTE,
+    hypertext.FAMILY,
 )
