@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import stat
+import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -135,10 +136,13 @@ def state_directory(store_url: str) -> Path:
     return DEFAULT_STATE
 
 
-def replace_file(path: Path, content: bytes, *, mode: int, owner: tuple[int, int] | None = None) -> None:
+def replace_file(
+    path: Path, content: bytes, *, mode: int, owner: tuple[int, int] | None = None, age: float = 0.0
+) -> None:
     """Put a file in place so that a crash leaves the old one or the new one whole. Raises BypassError.
 
     The new file has a name that nobody can foretell and must not exist: the folder may belong to another user.
+    ``age`` is how old, in seconds, it is to look.
     """
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
@@ -150,6 +154,8 @@ def replace_file(path: Path, content: bytes, *, mode: int, owner: tuple[int, int
                 os.fchmod(descriptor, mode)
                 stream.write(content)
                 stream.flush()
+                written = time.time() - age
+                os.utime(descriptor, (written, written))
                 os.fsync(descriptor)
             fresh.replace(path)
         except BaseException:

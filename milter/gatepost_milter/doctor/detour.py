@@ -24,7 +24,9 @@ from gatepost_milter.doctor.postconf import Postfix
 _NAMES = ("smtpd_milters", "non_smtpd_milters")
 _FILES = ("main.cf", "master.cf")
 _LONG_AGO = (1_000_000_000, 1_000_000_000)
-"""Postfix waits two seconds before it reads a file that was written just now; copies are made to look old."""
+_COOL = 3.0
+"""Postfix waits about two seconds before it reads a file that was written just now, lest it be half written.
+Ours are put in place whole, so they are made to look older: rehearsals long ago, real ones by these seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,7 +304,7 @@ def _put(directory: Path, name: str, content: bytes, *, expected: bytes) -> None
     if path.read_bytes() != expected:
         raise BypassError(f"{path} was changed at this very moment; run the command again")
     found = path.stat()
-    records.replace_file(path, content, mode=found.st_mode & 0o7777, owner=(found.st_uid, found.st_gid))
+    records.replace_file(path, content, mode=found.st_mode & 0o7777, owner=(found.st_uid, found.st_gid), age=_COOL)
 
 
 def _restore(old: Bypass, name: str) -> None:

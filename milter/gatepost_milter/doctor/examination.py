@@ -44,10 +44,20 @@ class Examination:
             raise ConfigError(*problems)
         return settings
 
-    @cached_property
+    @property
     def postfix(self) -> Postfix:
         """What Postfix's configuration says. Raises PostconfError."""
-        return postconf.read(self.directory)
+        if isinstance(self._postfix, PostconfError):
+            raise self._postfix
+        return self._postfix
+
+    @cached_property
+    def _postfix(self) -> Postfix | PostconfError:
+        """Asked once, also when Postfix cannot answer: it takes its time over files that it cannot read."""
+        try:
+            return postconf.read(self.directory)
+        except PostconfError as error:
+            return error
 
     @cached_property
     def bypass(self) -> Bypass | None:
