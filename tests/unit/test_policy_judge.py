@@ -336,3 +336,22 @@ def test_a_policy_whose_tests_fail_loads_only_when_asked_to(tmp_path: Path) -> N
     prepare(load_policy(path), settings(), tested=False)
     with pytest.raises(Exception, match="the policy's own test 'a program from outside is held"):
         prepare(load_policy(path), settings())
+
+
+def test_the_directory_that_the_settings_name_is_read(tmp_path: Path) -> None:
+    """Its logins say who sent a message, and its register who is exempt, until when."""
+    (tmp_path / "staff.csv").write_text("address,login\nt.teacher@school.example,12345\n", encoding="utf-8")
+    (tmp_path / "exemptions.csv").write_text(
+        "who,rule,from,until,approved_by,reason\n"
+        "t.teacher@school.example,executable-attachment,2026-09-01,2026-11-02,the Head,Robotics club\n",
+        encoding="utf-8",
+    )
+    judge = load(settings(directory=str(tmp_path)))
+    sent = judge.judge(transaction("a@outside.example", login="12345"), inspection(EXE))
+    assert sent.sender.mailbox == "t.teacher@school.example"
+    assert sent.action is Action.PASS
+    assert sent.findings[0].exemptions == ("t.teacher@school.example until 2026-11-02, approved by the Head",)
+    late = transaction("a@outside.example", login="12345", at=datetime(2026, 11, 3, tzinfo=UTC))
+    assert judge.judge(late, inspection(EXE)).action is Action.QUARANTINE
+    received = judge.judge(transaction("t.teacher@school.example"), inspection(EXE))
+    assert received.action is Action.QUARANTINE

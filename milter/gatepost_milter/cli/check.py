@@ -12,7 +12,6 @@ from typing import Any
 
 import click
 
-from gatepost_config.directory_load import load_directory
 from gatepost_config.errors import ConfigError
 from gatepost_config.settings import Settings
 from gatepost_config.words import Action, Finding
@@ -68,8 +67,7 @@ def check(
     settings = with_policy(settings_for(config), policy)
     given = Given(sender=sender, recipients=recipients, login=login, client=client)
     try:
-        directory = load_directory(settings.directory) if settings.directory is not None else None
-        judge = load(settings, directory=directory)
+        judge = load(settings)
     except ConfigError as error:
         raise CannotError(str(error)) from None
     stopped = failed = False

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC
+from datetime import UTC, date
 from typing import Any
 
 from cel_expr_python import cel
 
 from gatepost_config.directory import Directory
+from gatepost_config.directory_load import load_directory
 from gatepost_config.documents import load_policy, nearest
 from gatepost_config.errors import ConfigError, Problem
 from gatepost_config.policy_document import REPLY_OCTETS, Exemption, PolicyDocument
@@ -36,11 +37,14 @@ from gatepost_milter.transaction import Transaction
 
 
 def load(settings: Settings, *, directory: Directory | None = None, tested: bool = True) -> Policy:
-    """The policy that the settings name, ready to judge.
+    """The policy that the settings name, ready to judge; with the directory that they name, unless one is given.
 
-    Raises ConfigError with every problem: in the document, in a condition, in the settings' roles, and (unless
-    ``tested`` is false) in the document's own tests, for a policy whose tests fail must not judge mail.
+    Raises ConfigError with every problem: in the document, in a condition, in the settings' roles, in the
+    directory, and (unless ``tested`` is false) in the document's own tests, for a policy whose tests fail must
+    not judge mail.
     """
+    if directory is None and settings.directory is not None:
+        directory = load_directory(settings.directory)
     return prepare(load_policy(settings.policy), settings, directory=directory, tested=tested)
 
 
@@ -71,7 +75,8 @@ _NOBODY = _Case("", Direction.INBOUND)
 class Policy:
     """A policy document, compiled, for one school. Safe for many threads: judging changes nothing in it.
 
-    ``ref`` is what explanations call it, ``roles`` the mailboxes of every role, ``rules`` all rules in order.
+    ``ref`` is what explanations call it, ``roles`` the mailboxes of every role, ``rules`` all rules in order,
+    ``directory`` the people it knows (None without any).
     """
 
     def __init__(
@@ -80,7 +85,7 @@ class Policy:
         self.document = document
         self.settings = settings
         self.ref = PolicyRef(name=document.name, version=document.version, digest=document.source.digest)
-        self._directory = directory
+        self.directory = directory
         self.roles = _mailboxes(document, settings)
         self._roles = _roles_by_mailbox(self.roles)
         self._words = Words.of(document, settings.school, self.roles)
@@ -98,7 +103,7 @@ class Policy:
 
     def judge(self, transaction: Transaction, inspection: Inspection) -> Verdict:
         """What is to happen to the message. Raises PolicyError if a condition cannot be evaluated on it."""
-        sender = identify(transaction, self.settings, self._directory)
+        sender = identify(transaction, self.settings, self.directory)
         cases = [
             _Case(path.address, direction_of(path.address, sender, self.settings))
             for path in transaction.recipients
@@ -148,10 +153,9 @@ class Policy:
             asked = rule.action[case.direction]
             wanted = Action.strictest(wanted, asked)
             exemption = self._exemption(rule.id, run.subject, case)
-            if exemption is not None:
-                until = exemption.until.isoformat()
-                exemptions[f"{exemption.who} until {until}, approved by {exemption.approved_by}"] = None
-            actions[case.address] = Action.PASS if exemption is not None else rule.mode.limit(asked)
+            if exemption:
+                exemptions[exemption] = None
+            actions[case.address] = Action.PASS if exemption else rule.mode.limit(asked)
         if not actions:
             return None
         shown = merged(evidence.values())
@@ -171,17 +175,23 @@ class Policy:
             exemptions=tuple(exemptions),
         )
 
-    def _exemption(self, rule: str, subject: Subject, case: _Case) -> Exemption | None:
-        """The exemption that spares this recipient or the proved sender the rule's action on that day."""
+    def _exemption(self, rule: str, subject: Subject, case: _Case) -> str:
+        """The exemption that spares this recipient or the proved sender the rule's action on that day, in words.
+
+        The document's come first. The directory's are for senders only: a recipient's would let in what strangers
+        send them, and its register does not say which of the two it means.
+        """
         today = subject.transaction.received_at.astimezone(UTC).date()
-        for exemption in self._exemptions.get(rule, ()):
-            if exemption.party == "recipient":
-                address = case.address
-            else:
-                address = subject.sender.mailbox if subject.sender.known else ""
-            if today <= exemption.until and _is(address, exemption.who):
-                return exemption
-        return None
+        sender = subject.sender.mailbox if subject.sender.known else ""
+        for each in self._exemptions.get(rule, ()):
+            address = case.address if each.party == "recipient" else sender
+            if today <= each.until and _is(address, each.who):
+                return _exempt_text(each.who, each.until, each.approved_by)
+        if self.directory is not None and sender:
+            found = self.directory.exempt(rule, sender, today)
+            if found is not None:
+                return _exempt_text(found.who, found.span.ends, found.approved_by)
+        return ""
 
     def _fill_replies(self) -> Mapping[str, Reply]:
         """The SMTP reply of every rule; filled in once, for nothing from a message may stand in it."""
@@ -298,6 +308,10 @@ def _as_settled(finding: Finding, actions: Mapping[str, Action]) -> Finding:
         for address, action in finding.actions.items()
     }
     return finding if settled == finding.actions else replace(finding, actions=settled)
+
+
+def _exempt_text(who: str, until: date | None, approved_by: str) -> str:
+    return f"{who} until {until.isoformat() if until else 'further notice'}, approved by {approved_by}"
 
 
 def _is(address: str, who: str) -> bool:
