@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import struct
 import subprocess
 from email.message import EmailMessage
@@ -65,6 +66,18 @@ def test_a_mailbox_of_messages_is_opened() -> None:
                    for name in ("one.bin", "two.bin"))  # fmt: skip
     found = opened(box, "old.mbox")
     assert sum(FileClass.EXECUTABLE in each.classes for each in found.values()) == 2
+
+
+def test_a_file_written_into_a_text_is_found() -> None:
+    """Uuencode is older than MIME, and Outlook still turns it into an attachment."""
+    lines = [binascii.b2a_uu(PROGRAM[at : at + 45]) for at in range(0, len(PROGRAM), 45)]
+    text = b"Dear all,\nbegin 644 setup.exe\n" + b"".join(lines) + b"`\nend\n"
+    assert FileClass.EXECUTABLE in opened(text, "letter.txt")["letter.txt › setup.exe"].classes
+
+
+def test_a_file_of_base64_is_decoded() -> None:
+    found = opened(base64.encodebytes(PROGRAM), "setup.exe.b64")
+    assert FileClass.EXECUTABLE in found["setup.exe.b64 › setup.exe"].classes
 
 
 def attribute(level: int, kind: int, data: bytes) -> bytes:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from libarchive import ffi
 from libarchive.exception import ArchiveError
 
+from gatepost_milter.inspection import detect
 from gatepost_milter.inspection.containers.walk import Family, File, UnreadableError, Walk
 from gatepost_milter.inspection.detect import Buffer
 from gatepost_milter.inspection.model import FileClass
@@ -66,6 +67,7 @@ _UNREAD = (
     (20, b"\xdc\xa7\xc4\xfd", "a ZOO archive"),
     (0, b"hsqs", "a Squashfs image"),
 )
+_OLD_CODINGS = frozenset({"hqx", "bhx", "xxe"})
 _VOLUME = re.compile(r"(?:\d{3}|[rz]\d\d)\Z")
 
 
@@ -216,6 +218,8 @@ def _unread(file: File) -> str:
             return words
     if FileClass.DISK_IMAGE in file.classes and file.data[32769:32774] != b"CD001":
         return "a disk image of this kind"
+    if file.extensions() & _OLD_CODINGS and detect.is_text(file.data, file.mime):
+        return "a file in an old Macintosh or xx encoding"
     if any(_VOLUME.match(each) for each in file.extensions()) and file.mime == "application/octet-stream":
         return "one volume of a split archive"
     return ""

@@ -22,6 +22,7 @@ ALL: tuple[Family, ...] = (
     archived.UNREAD,
     ole.FAMILY,
     mail.MAIL,
+    mail.ENCODED,
     mail.SMIME,
     tnef.FAMILY,
     pdf.FAMILY,

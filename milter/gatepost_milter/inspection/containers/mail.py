@@ -9,7 +9,7 @@ import re
 import zlib
 from collections.abc import Iterator
 
-from gatepost_milter.inspection import encodings, reader
+from gatepost_milter.inspection import detect, encodings, reader
 from gatepost_milter.inspection.containers.walk import Family, File, UnreadableError, Walk
 from gatepost_milter.inspection.detect import Buffer
 from gatepost_milter.inspection.model import FileClass
@@ -21,6 +21,7 @@ _FIELD = re.compile(
     rb"|from|to|subject|date|x-[a-z-]{2,40}):"
 )
 _MBOX = re.compile(rb"(?m)^From [^\r\n]{0,200}\r?\n(?=[A-Za-z-]{2,40}:)")
+_BASE64_NAMES = frozenset({"b64", "base64"})
 _PARTS = 2000
 
 # Object identifiers in DER, with their tag and length.
@@ -64,9 +65,9 @@ def open_(walk: Walk, file: File) -> None:
 
 
 def _message(walk: Walk, file: File, data: bytes, *, as_type: str = "") -> None:
-    reading = reader.read(data, max_parts=_PARTS, as_type=as_type)
+    reading = reader.read(data, max_parts=_PARTS, as_type=as_type, until=walk.budget.until)
     for defect in reading.defects:
-        if defect.code in ("too-many-parts", "message-partial", "too-deep", "header-long"):
+        if defect.code in ("too-many-parts", "message-partial", "too-deep", "header-long", "deadline"):
             file.mark(FileClass.OPAQUE, f"the message in it cannot be read whole ({defect.code})")
     for leaf in reading.leaves:
         walk.budget.check()
@@ -75,6 +76,24 @@ def _message(walk: Walk, file: File, data: bytes, *, as_type: str = "") -> None:
                 continue  # the same bytes again: a message that has no header is its own only part
             names = list(leaf.names) or [f"part {leaf.number}"]
             walk.unpack(file, [content], raw_names=names, claimed=leaf.claimed, quiet=not leaf.names)
+
+
+def knows_encoded(file: File) -> bool:
+    """Text in which a file is written as uuencode or yEnc, or a file that is nothing but base64 by its name."""
+    if not detect.is_text(file.data, file.mime):
+        return False
+    return bool(file.extensions() & _BASE64_NAMES) or encodings.has_embedded(bytes(file.data))
+
+
+def open_encoded(walk: Walk, file: File) -> None:
+    """Hand over the files that are written into the text."""
+    data = bytes(file.data)
+    for name, content in encodings.embedded(data):
+        walk.unpack(file, [content], raw_names=[name.decode("utf-8", "replace") or "encoded file"])
+    if file.extensions() & _BASE64_NAMES:
+        stems = [name.rpartition(".")[0] or name for name in file.names]
+        for _, content in encodings.decode(data, "base64"):
+            walk.unpack(file, [content], raw_names=stems, quiet=True)
 
 
 def knows_smime(file: File) -> bool:
@@ -168,4 +187,5 @@ def _end_of_contents(data: Buffer, position: int, end: int, depth: int) -> int:
 
 
 MAIL = Family(name="message", knows=knows, open=open_)
+ENCODED = Family(name="encoded text", knows=knows_encoded, open=open_encoded)
 SMIME = Family(name="signed message", knows=knows_smime, open=open_smime)

@@ -56,14 +56,14 @@ class UnreadableError(Exception):
 class Budget:
     """What one message may still cost. ``until`` is a monotonic time, ``size`` the message's bytes."""
 
-    __slots__ = ("_expanded", "_members", "_until", "depth", "expanded_used", "members_used")
+    __slots__ = ("_expanded", "_members", "depth", "expanded_used", "members_used", "until")
 
     def __init__(self, *, bounds: Bounds, size: int, until: float) -> None:
         self.depth = bounds.depth
         self._members = bounds.members
         # Mail of this size has no honest reason to become thousands of times larger.
         self._expanded = min(bounds.expanded, _FREELY + _RATIO * size)
-        self._until = until
+        self.until = until
         self.members_used = 0
         self.expanded_used = 0
 
@@ -84,7 +84,7 @@ class Budget:
 
     def check(self) -> None:
         """Raise LimitError when the time is up."""
-        if time.monotonic() > self._until:
+        if time.monotonic() > self.until:
             raise LimitError("it takes too long to open")
 
 
