@@ -21,7 +21,7 @@ TECHNICIAN = "technician@school.example"
 SECOND_NAME = "it.help@school.example"
 ARCHIVE = "archive@school.example"
 EXEMPTIONS = "\nexemptions:\n" + "".join(
-    f"  - {{who: {who}, rule: executable-attachment, until: 2999-12-31, approved_by: the story}}\n"
+    f"  - {{who: {who}, party: recipient, rule: executable-attachment, until: 2999-12-31, approved_by: Story}}\n"
     for who in (TECHNICIAN, SECOND_NAME)
 )
 

@@ -16,7 +16,7 @@ from types import TracebackType
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from gatepost_milter.demo.logins import PASSWORD
-from gatepost_milter.demo.mailboxes import SIZE_LIMIT, Delivery, Mailboxes, ServerThread
+from gatepost_milter.demo.mailboxes import SIZE_LIMIT, Delivery, Mailboxes, ServerThread, reverse_path
 from gatepost_milter.demo.milter_client import Disposition, MilterClient, Outcome, split
 
 _TRY_LATER = "451 4.7.1 Service unavailable - try again later"
@@ -125,11 +125,11 @@ class Front:
                     return outcome
             return milter.message(
                 content,
-                sender=envelope.mail_from or "",
+                sender=reverse_path(envelope),
                 recipients=envelope.rcpt_tos,
                 queue_id=queue_id,
                 sender_parameters=envelope.mail_options,
-                mail_macros={"mail_addr": envelope.mail_from or "", **author},
+                mail_macros={"mail_addr": reverse_path(envelope), **author},
             )
 
     def _deliver(
@@ -148,7 +148,7 @@ class Front:
         )
         self._mailboxes.keep(
             Delivery(
-                sender=outcome.new_sender.strip("<>") or envelope.mail_from or "",
+                sender=outcome.new_sender.strip("<>") or reverse_path(envelope),
                 recipients=tuple(left),
                 content=received.encode() + changed(content, outcome),
                 options=tuple(envelope.mail_options),

@@ -34,6 +34,11 @@ class Delivery:
     via: str = ""
 
 
+def reverse_path(envelope: Envelope) -> str:
+    """The envelope sender, empty for the null sender, which aiosmtpd gives as ``<>``."""
+    return "" if envelope.mail_from in (None, "<>") else str(envelope.mail_from)
+
+
 class Mailboxes:
     """Every delivery, in order of arrival. Safe to use from several threads."""
 
@@ -94,7 +99,7 @@ class Listener:
     ) -> str:
         content = envelope.original_content or b""
         delivery = Delivery(
-            sender=envelope.mail_from or "",
+            sender=reverse_path(envelope),
             recipients=tuple(envelope.rcpt_tos),
             content=content,
             options=tuple(envelope.mail_options),

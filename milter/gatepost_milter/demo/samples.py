@@ -21,9 +21,9 @@ HEAD = f"head@{DOMAIN}"
 IT_SUPPORT = f"it.support@{DOMAIN}"
 TECHNICIAN = f"technician@{DOMAIN}"
 LOGINS = (TEACHER, OFFICE, HEAD, IT_SUPPORT, TECHNICIAN)
-PARENT = "pat.parent@family.example"
-SUPPLIER = "sales@supplier.example"
-STRANGER = "invoices@stranger.example"
+PARENT = "pat@family.example"
+SUPPLIER = "sales@shop.example"
+STRANGER = "who@outside.example"
 
 LIMIT = 10 * 1024 * 1024
 """Decoded bytes of an attachment that the policies still allow: 10 MiB."""
@@ -65,6 +65,7 @@ class Sample:
     title: str
     sender: str
     login: str
+    subject: str
     content: bytes
     fates: Mapping[str, Fate]
     notices: tuple[str, ...] = ()
@@ -140,6 +141,7 @@ def _mail(
         title=title,
         sender=sender,
         login=sender if sender in LOGINS else "",
+        subject=subject,
         content=letter(sender=sender, to=tuple(fates), subject=subject, text=text, attachments=attachments),
         fates=fates,
         notices=notices,

@@ -115,7 +115,7 @@ def _received(result: Result) -> Text:
             lines.append(f"{_short(to)}: the mail\n", style="green")
     for to, subjects in result.notices.items():
         for subject in subjects:
-            lines.append(f"{_short(to)}: notice “{subject}”\n")
+            lines.append(f"{_short(to)}: told “{subject.removesuffix(result.sent.sample.subject).rstrip(': ')}”\n")
     lines.rstrip()
     return lines or Text("nobody")
 
