@@ -24,6 +24,7 @@ _LEVELS = {
     "error": logging.ERROR,
 }
 _TRACE_LINES = 40
+_ENCODE = json.JSONEncoder(default=str).encode
 
 
 def configure(settings: Log, *, service: str) -> None:
@@ -84,7 +85,7 @@ def _trace(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mu
 
 def _json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> bytes:
     first = {name: event.pop(name, "") for name in ("timestamp", "level", "service", "event")}
-    return json.dumps({**first, **event}, default=str).encode()
+    return _ENCODE({**first, **event}).encode()
 
 
 def _text(_logger: object, _method: str, event: MutableMapping[str, Any]) -> bytes:

@@ -17,7 +17,6 @@ import socket
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,10 +30,8 @@ import structlog
 from gatepost_config import settings
 from gatepost_config.errors import ConfigError
 from gatepost_milter import session
-from gatepost_milter.gate import Step
+from gatepost_milter.clerks import Clerks
 from gatepost_milter.inspection.inspectors import InspectorsError
-from gatepost_milter.replies import Answer
-from gatepost_milter.transaction import Transaction
 from gatepost_quarantine.store import StoreError
 
 NAME = "gatepost"
@@ -451,7 +448,7 @@ def _work(plan: Plan, listener: _Listener, control: socket.socket, *, slot: int,
     try:
         opened = plan.open_gate()
         with opened as gate:
-            session.register(NAME, gate=_Clerks(gate), spool=plan.spool)
+            session.register(NAME, gate=gate, spool=plan.spool, clerks=Clerks(CLERKS))
             Thread(target=_serve, daemon=True).start()
             control.send(_READY)
             # An order, or nothing because the master is gone: in both cases it is time to end.
@@ -462,22 +459,6 @@ def _work(plan: Plan, listener: _Listener, control: socket.socket, *, slot: int,
         _log.error("worker cannot start", slot=slot, generation=generation, reason=str(error))
         return 1
     return 0
-
-
-class _Clerks:
-    """Lets Python's own threads do the work of the gate, while libmilter's threads wait for the answer.
-
-    pymilter moves a session's Python state from one thread of libmilter to another. Extensions that ask Python
-    which state belongs to a thread (PyGILState_Check; CEL does) abort the process there, or lock it up.
-    """
-
-    def __init__(self, gate: session.Gate) -> None:
-        self._gate = gate
-        self._threads = ThreadPoolExecutor(CLERKS, thread_name_prefix="clerk")
-
-    def process(self, transaction: Transaction, *, enter: Callable[[Step], None]) -> Answer:
-        """The answer of the gate, or the exception that it raised."""
-        return self._threads.submit(self._gate.process, transaction, enter=enter).result()
 
 
 def _serve() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial, wraps
@@ -23,6 +22,7 @@ from prometheus_client import Counter
 
 from gatepost_config import settings
 from gatepost_milter import replies
+from gatepost_milter.clerks import Clerks
 from gatepost_milter.gate import Step
 from gatepost_milter.replies import Answer, Disposition
 from gatepost_milter.spool import Spool, SpoolFullError
@@ -30,9 +30,6 @@ from gatepost_milter.transaction import Client, Path, Transaction, header_block,
 
 # Postfix gives a field no more than header_size_limit (100 kB), but as many fields as the client likes.
 HEADER_LIMIT = 4 * 1024 * 1024
-
-# Threads are made as they are needed; what comes on top waits for one, as it would for a processor.
-GATE_THREADS = 128
 
 # What is asked of the MTA for each stage, whatever its own configuration lists. STARTTLS and AUTH come after
 # HELO, so their macros are asked for with MAIL as well.
@@ -62,23 +59,6 @@ class Gate(Protocol):
     def process(self, transaction: Transaction, *, enter: Callable[[Step], None]) -> Answer:
         """The answer to one message."""
         ...
-
-
-class OwnThreads:
-    """A gate whose work is done in threads that Python itself has started.
-
-    libmilter goes on with a session in another of its threads after each wait for bytes, so a large message
-    ends in a thread other than the one for which pymilter made Python's thread state. Python code does not
-    mind; extensions that ask ``PyGILState_Check`` (CEL does) see a stranger, and abort the whole worker.
-    """
-
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
-        self._threads = ThreadPoolExecutor(max_workers=GATE_THREADS, thread_name_prefix="gate")
-
-    def process(self, transaction: Transaction, *, enter: Callable[[Step], None]) -> Answer:
-        """The gate's answer, and its exceptions. Blocks, while Python's lock is free for others."""
-        return self._threads.submit(self._gate.process, transaction, enter=enter).result()
 
 
 def fail_closed(
@@ -117,8 +97,9 @@ class _Message:
 class Session(Milter.Base):
     """One connection from the MTA, with any number of messages one after the other."""
 
-    def __init__(self, *, gate: Gate, spool: settings.Spool) -> None:
+    def __init__(self, *, gate: Gate, spool: settings.Spool, clerks: Clerks) -> None:
         self._gate = gate
+        self._clerks = clerks
         self._spool_settings = spool
         self._key = secrets.token_hex(4)
         self._messages = 0
@@ -211,9 +192,13 @@ class Session(Milter.Base):
         self._write(chunk)
         return Milter.CONTINUE
 
-    @fail_closed
     def eom(self) -> int:
         """The final dot: the only place where anything is answered."""
+        return self._clerks.do(self._conclude, otherwise=Milter.TEMPFAIL)
+
+    @fail_closed
+    def _conclude(self) -> int:
+        """Inspect, judge, hold and reply, on a clerk's thread."""
         started = perf_counter()
         message = self._message
         try:
@@ -362,7 +347,7 @@ class Session(Milter.Base):
             connection=self._key,
             support_id=self._message.support_id,
         )
-        if callback == "eom":
+        if callback == "_conclude":
             with suppress(milter.error):  # without our text the MTA uses its own
                 self._say(replies.tempfail(self._message.support_id))
             return Milter.TEMPFAIL
@@ -381,9 +366,9 @@ _CODES = {
 }
 
 
-def register(name: str, *, gate: Gate, spool: settings.Spool) -> None:
+def register(name: str, *, gate: Gate, spool: settings.Spool, clerks: Clerks) -> None:
     """Make libmilter call a new Session for each connection. Once in each worker, before ``milter.main``."""
-    Milter.factory = partial(Session, gate=OwnThreads(gate), spool=spool)
+    Milter.factory = partial(Session, gate=gate, spool=spool, clerks=clerks)
     milter.set_flags(ACTIONS)
     milter.set_connect_callback(Milter.connect_callback)
     milter.set_helo_callback(lambda ctx, host: ctx.getpriv().hello(host))

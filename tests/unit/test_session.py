@@ -15,11 +15,13 @@ from prometheus_client import REGISTRY
 from gatepost_config.settings import Spool
 from gatepost_config.words import Reply
 from gatepost_milter import session
+from gatepost_milter.clerks import Clerks
 from gatepost_milter.gate import Step
 from gatepost_milter.replies import Answer, Disposition, Event, StaleHeader
 from gatepost_milter.transaction import Transaction
 
 OFFERED = [0x1FF, 0x1FFFFF, 0, 0]
+CLERKS = Clerks(1)
 ACCEPT = Answer(disposition=Disposition.ACCEPT, event=Event.PASSED)
 
 
@@ -72,7 +74,7 @@ def open_session(
 ) -> tuple[session.Session, Context]:
     """A connected session, negotiated with an MTA that offers everything."""
     context = Context(macros=macros or {})
-    opened = session.Session(gate=gate, spool=Spool(directory=directory, memory=100, limit=limit))
+    opened = session.Session(gate=gate, spool=Spool(directory=directory, memory=100, limit=limit), clerks=CLERKS)
     opened._setctx(context)
     options = [0x1FF, offer.get("steps", 0x1FFFFF), 0, 0]
     assert opened.negotiate(options) == Milter.CONTINUE
@@ -331,7 +333,7 @@ def test_a_session_without_a_client_is_never_judged(tmp_path: Path) -> None:
     """pymilter drops a connect whose host name it cannot decode; such a client has no address to judge by."""
     gate = Gate()
     context = Context()
-    opened = session.Session(gate=gate, spool=Spool(directory=tmp_path))
+    opened = session.Session(gate=gate, spool=Spool(directory=tmp_path), clerks=CLERKS)
     opened._setctx(context)
     opened.negotiate(list(OFFERED))
 
@@ -372,7 +374,7 @@ def test_a_per_cent_sign_is_doubled_for_libmilter(tmp_path: Path) -> None:
 
 def test_only_what_is_needed_is_asked_of_the_mta() -> None:
     """Header changes and recipient deletion; never body or sender changes, nor Postfix's own hold queue."""
-    opened = session.Session(gate=Gate(), spool=Spool())
+    opened = session.Session(gate=Gate(), spool=Spool(), clerks=CLERKS)
     opened._setctx(Context())
     options = list(OFFERED)
     opened.negotiate(options)
