@@ -227,6 +227,17 @@ def test_settings_that_do_not_load_are_the_one_fault(site: Site) -> None:
     assert {each["status"] for each in found if each["check"] != "settings"} == {"skipped"}
 
 
+def test_a_policy_that_the_next_reload_would_refuse_is_a_fault(site: Site) -> None:
+    """With file, line and column, before somebody reloads."""
+    assert [each["status"] for each in site.results("policy")] == ["ok"]
+    with (site.home / "gatepost.yaml").open("a", encoding="utf-8") as stream:
+        stream.write("policy: ./ours.yaml\n")
+    (site.home / "ours.yaml").write_text("name: ours\nrulez: []\n", encoding="utf-8")
+    found = site.results("policy")
+    assert {each["status"] for each in found} == {"fail"}
+    assert any(f"{site.home}/ours.yaml:2:1: 'rulez'" in each["says"] for each in found)
+
+
 def test_the_doctor_changes_nothing(site: Site) -> None:
     """Not a file of Postfix's, not one of gatepost's."""
 

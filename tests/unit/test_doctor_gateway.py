@@ -19,7 +19,17 @@ from gatepost_config.words import PolicyRef
 from gatepost_milter.doctor import gateway_checks as checks
 from gatepost_milter.doctor import gateway_facts as facts
 from gatepost_milter.doctor.diagnosis import Status
-from gatepost_milter.doctor.gateway_facts import Answer, Clock, Disk, Entry, Located, StoreFacts, Unit, User
+from gatepost_milter.doctor.gateway_facts import (
+    Answer,
+    Clock,
+    DirectoryFacts,
+    Disk,
+    Entry,
+    Located,
+    StoreFacts,
+    Unit,
+    User,
+)
 from gatepost_quarantine.sql import open_store
 
 WARN, FAIL, SKIPPED = Status.WARN, Status.FAIL, Status.SKIPPED
@@ -307,6 +317,43 @@ def test_every_problem_of_a_document_is_told_with_its_place() -> None:
     assert_broken(checks.policy(None, [whole]), FAIL, says="/e/g.yaml: is empty", mend="edit /e/g.yaml")
     assert_ok(checks.settings(Path("/e/g.yaml"), [], found=True))
     assert_ok(checks.policy(PolicyRef(name="n", version="1", digest="0" * 64), []))
+
+
+PEOPLE = Entry(path=Path("/etc/gatepost/directory"), mode=stat.S_IFDIR | 0o750)
+ROW = Problem(Path("/d/staff.csv"), 7, 2, "'a@b' is not an address")
+
+
+@pytest.mark.parametrize(
+    ("broken", "status", "says", "mend"),
+    [
+        (DirectoryFacts(folder=PEOPLE, faults=(ROW,)), FAIL, "/d/staff.csv:7:2", "gatepost directory check"),
+        (DirectoryFacts(folder=PEOPLE, left_out=(ROW, ROW)), WARN, "2 rows", "gatepost directory check"),
+        (DirectoryFacts(folder=PEOPLE, age=40 * 86400), WARN, "40 days ago", "export the people"),
+        (
+            DirectoryFacts(folder=Entry(path=Path("/d"), mode=stat.S_IFDIR | 0o755)),
+            WARN,
+            "people's data",
+            "chmod o-rwx /d",
+        ),
+    ],
+)
+def test_a_directory_that_is_not_well_is_found(
+    broken: DirectoryFacts, status: Status, says: str, mend: str
+) -> None:
+    """Who is whose parent, and who has left, is only known from a directory that is whole and fresh."""
+    assert_broken(checks.directory(broken), status, says=says, mend=mend)
+
+
+def test_a_whole_directory_is_well(tmp_path: Path) -> None:
+    """Real files; a folder without people is a fault; and a school without a directory is not blamed."""
+    assert only(checks.directory(None)).status is SKIPPED
+    tmp_path.chmod(0o750)
+    assert only(checks.directory(facts.directory(tmp_path)[0])).status is FAIL
+    (tmp_path / "people.csv").write_text("name,address,kind\nA Person,a@school.example,staff\n", encoding="utf-8")
+    found, loaded = facts.directory(tmp_path)
+    assert loaded is not None
+    assert (found.people, found.left_out) == (1, ())
+    assert_ok(checks.directory(found))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import click
@@ -47,7 +48,9 @@ def doctor(*, config: Path, directory: Path, only: tuple[str, ...], quiet: bool,
         names = chosen(only)
     except KeyError as error:
         raise CannotError(f"there is no check {error}; there are: {', '.join(CHECKS)}") from None
-    examination = Examination(settings_path=config, directory=directory.absolute())
+    if os.geteuid() != 0:
+        click.echo("gatepost: not run as root; some of what follows may only say that you may not look", err=True)
+    examination = Examination(settings_path=config, postfix_directory=directory.absolute())
     results: list[Result] = []
     console = Console()
     with console.status("looking …", spinner="line") if not as_json and console.is_terminal else _Silent():

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from gatepost_config.directory import Directory
 from gatepost_config.documents import is_path, load_settings
 from gatepost_config.errors import ConfigError, Problem
 from gatepost_config.settings import Settings
@@ -16,17 +17,17 @@ from gatepost_config.words import PolicyRef
 from gatepost_milter.bypass import Bypass, BypassError, bypass_active, state_directory
 from gatepost_milter.doctor import gateway_checks, gateway_facts, listeners, postconf, postfix_checks
 from gatepost_milter.doctor.diagnosis import Diagnosis, Result, fail, skipped
-from gatepost_milter.doctor.gateway_facts import Disk, Located
+from gatepost_milter.doctor.gateway_facts import DirectoryFacts, Disk, Located
 from gatepost_milter.doctor.postconf import PostconfError, Postfix
 from gatepost_milter.policy import policy as policies
 
 
 class Examination:
-    """One look at one gateway: the settings at ``settings_path`` and the Postfix configured in ``directory``."""
+    """One look at one gateway: its settings, and the Postfix that is configured in ``postfix_directory``."""
 
-    def __init__(self, *, settings_path: Path, directory: Path) -> None:
+    def __init__(self, *, settings_path: Path, postfix_directory: Path) -> None:
         self.settings_path = settings_path
-        self.directory = directory
+        self.postfix_directory = postfix_directory
 
     @cached_property
     def loaded(self) -> tuple[Settings | None, tuple[Problem, ...]]:
@@ -55,7 +56,7 @@ class Examination:
     def _postfix(self) -> Postfix | PostconfError:
         """Asked once, also when Postfix cannot answer: it takes its time over files that it cannot read."""
         try:
-            return postconf.read(self.directory)
+            return postconf.read(self.postfix_directory)
         except PostconfError as error:
             return error
 
@@ -63,6 +64,12 @@ class Examination:
     def bypass(self) -> Bypass | None:
         """The bypass on record. Raises BypassError."""
         return bypass_active(state_directory(self.settings.store.url))
+
+    @cached_property
+    def directory(self) -> tuple[DirectoryFacts | None, Directory | None]:
+        """The people directory, if there is one."""
+        folder = self.settings.directory
+        return (None, None) if folder is None else gateway_facts.directory(folder)
 
     @cached_property
     def store(self) -> gateway_facts.StoreFacts:
@@ -83,9 +90,8 @@ class Examination:
         except PostconfError as error:
             if self._elsewhere():
                 return [skipped(f"Postfix is not on this machine: {error}")]
-            return [
-                fail(str(error), mend=f"postconf -c {self.directory} -n; or name it: --postfix-config DIRECTORY")
-            ]
+            mend = f"postconf -c {self.postfix_directory} -n; or name another folder: --postfix-config DIRECTORY"
+            return [fail(str(error), mend=mend)]
         except BypassError as error:
             return [fail(str(error), mend="gatepost postfix status")]
 
@@ -121,7 +127,7 @@ class Examination:
         loaded: PolicyRef | None = None
         problems: tuple[Problem, ...] = ()
         try:
-            loaded = policies.load(self.settings).ref
+            loaded = policies.load(self.settings, directory=self.directory[1]).ref
         except ConfigError as error:
             problems = error.problems
         yield from gateway_checks.policy(loaded, problems)
@@ -150,6 +156,8 @@ class Examination:
         paths = [self.settings_path]
         if is_path(self.settings.policy):
             paths.append(Path(self.settings.policy))
+        if self.settings.directory is not None:
+            paths.append(self.settings.directory)
         return [gateway_facts.located(path) for path in paths]
 
     def _database(self) -> Path | None:
@@ -160,6 +168,7 @@ class Examination:
 CHECKS: Mapping[str, Callable[[Examination], Iterable[Diagnosis]]] = {
     "settings": lambda it: gateway_checks.settings(it.settings_path, it.loaded[1], found=it.loaded[0] is not None),
     "policy": Examination.policy,
+    "directory": lambda it: gateway_checks.directory(it.directory[0]),
     "permissions": Examination.permissions,
     "socket": Examination.socket,
     "store": lambda it: gateway_checks.store(it.store),

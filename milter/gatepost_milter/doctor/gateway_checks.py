@@ -15,6 +15,7 @@ from gatepost_milter.doctor.diagnosis import Diagnosis, fail, ok, size, skipped,
 from gatepost_milter.doctor.gateway_facts import (
     Answer,
     Clock,
+    DirectoryFacts,
     Disk,
     Entry,
     Located,
@@ -32,6 +33,9 @@ _OLD = 3600.0
 
 _SLOW = 1.0
 """Seconds for a negotiation; more means that no worker is free."""
+
+_STALE = 30 * 86_400.0
+"""Seconds after which an export of the school's people is too old to tell who has left and who is whose parent."""
 
 _INODES = 1_000
 _AHEAD = 120.0
@@ -54,6 +58,39 @@ def policy(loaded: PolicyRef | None, problems: Sequence[Problem]) -> Iterator[Di
         yield ok(f"policy {loaded.name} {loaded.version} ({loaded.digest[:12]}) loads and its tests pass")
     for problem in problems:
         yield fail(_place(problem), mend=problem.remedy or f"edit {problem.path}")
+
+
+def directory(facts: DirectoryFacts | None) -> Iterator[Diagnosis]:
+    """The people directory must load whole, be fresh, and be nobody else's reading."""
+    if facts is None:
+        yield skipped("no people directory is set")
+        return
+    folder = facts.folder.path
+    for problem in facts.faults:
+        yield fail(_place(problem), mend=problem.remedy or f"gatepost directory check {folder}")
+    if facts.faults:
+        return
+    faults = 0
+    if facts.left_out:
+        faults += 1
+        yield warn(
+            f"{folder}: {len(facts.left_out)} rows are left out, the first: {_place(facts.left_out[0])}",
+            mend="gatepost directory check",
+        )
+    if facts.age > _STALE:
+        faults += 1
+        yield warn(
+            f"{folder} was last written {_span(facts.age)} ago: joiners and leavers are not known",
+            mend=f"export the people from the MIS again into {folder}, then systemctl reload gatepost-milter",
+        )
+    if facts.folder.mode & (stat.S_IROTH | stat.S_IXOTH):
+        faults += 1
+        yield warn(
+            f"any local user can get at {folder}, which holds people's data",
+            mend=f"chmod o-rwx {shlex.quote(str(folder))}",
+        )
+    if not faults:
+        yield ok(f"{folder} has {facts.people:,} people")
 
 
 def milter_socket(

@@ -22,6 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gatepost_config.directory import Directory
+from gatepost_config.directory_load import load_directory
+from gatepost_config.errors import ConfigError, Problem
 from gatepost_config.settings import Settings
 from gatepost_quarantine.sql.database import Database
 from gatepost_quarantine.sql.migrate import HEAD
@@ -100,6 +103,20 @@ class StoreFacts:
     owed: int = 0
     overdue: float | None = None
     oldest: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectoryFacts:
+    """The people directory: how many people it has, the rows left out, and what made it unusable altogether.
+
+    ``age`` is how long ago, in seconds, any of its files was written.
+    """
+
+    folder: Entry
+    people: int = 0
+    left_out: tuple[Problem, ...] = ()
+    faults: tuple[Problem, ...] = ()
+    age: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +214,23 @@ def store(settings: Settings) -> StoreFacts:
         return _server(database)
     finally:
         database.close()
+
+
+def directory(folder: Path) -> tuple[DirectoryFacts, Directory | None]:
+    """The people directory in ``folder``, and what is to be known about it."""
+    entry = _entry(folder)
+    try:
+        loaded = load_directory(folder)
+    except ConfigError as error:
+        return DirectoryFacts(folder=entry, faults=error.problems), None
+    newest = max((_entry(report.path).modified for report in loaded.files), default=0.0)
+    facts = DirectoryFacts(
+        folder=entry,
+        people=len(loaded.people),
+        left_out=loaded.problems,
+        age=max(0.0, time.time() - newest),
+    )
+    return facts, loaded
 
 
 def disk(purpose: str, path: Path) -> Disk | None:
