@@ -1,4 +1,4 @@
-"""Messages for tests: the bytes are written out by hand, because no well-behaved builder makes what attackers send."""
+"""Messages for tests, written out byte by byte: no well-behaved builder makes what attackers send."""
 
 from __future__ import annotations
 

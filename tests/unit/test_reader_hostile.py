@@ -2,7 +2,8 @@
 
 The cases come from the papers and advisories on MIME ambiguity ("Inbox Invasion", CCS 2024; RFC 7103;
 draft-chen-email-mime-ambiguity-defense; the advisories on amavis, MIME-tools, ClamAV, Exim and MailScanner), each
-written anew. A case names the message, the name the program must be found under, and the defects that must be told.
+written anew. A case names the message, the name the program must be found under,
+        and the defects that must be told.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ ENCODINGS = [
         b"Content-Transfer-Encoding: base64\r\nContent-Transfer-Encoding: quoted-printable\r\n", _B64),
         defect="encoding-conflict"),
     Case("encoding-twice-base64-last", _encoded(
-        b"Content-Transfer-Encoding: 7bit\r\nContent-Transfer-Encoding: base64\r\n", _B64), defect="encoding-conflict"),
+        b"Content-Transfer-Encoding: 7bit\r\nContent-Transfer-Encoding: base64\r\n", _B64),
+        defect="encoding-conflict"),
     Case("encoding-in-comment", _encoded(b"Content-Transfer-Encoding: (base64) 7bit\r\n", _B64),
         defect="encoding-conflict"),
     Case("encoding-after-comment", _encoded(b"Content-Transfer-Encoding: (7bit) base64\r\n", _B64)),
@@ -86,8 +88,10 @@ ENCODINGS = [
     Case("encoding-trailing-semicolon", _encoded(b"Content-Transfer-Encoding: base64;\r\n", _B64)),
     Case("encoding-trailing-junk", _encoded(b"Content-Transfer-Encoding: base64 foo\r\n", _B64),
         defect="encoding-unknown"),
-    Case("encoding-misspelt", _encoded(b"Content-Transfer-Encoding: base-64\r\n", _B64), defect="encoding-unknown"),
-    Case("encoding-unknown-base64", _encoded(b"Content-Transfer-Encoding: foo\r\n", _B64), defect="encoding-unknown"),
+    Case("encoding-misspelt", _encoded(b"Content-Transfer-Encoding: base-64\r\n", _B64),
+        defect="encoding-unknown"),
+    Case("encoding-unknown-base64", _encoded(b"Content-Transfer-Encoding: foo\r\n", _B64),
+        defect="encoding-unknown"),
     Case("encoding-unknown-quoted", _encoded(b"Content-Transfer-Encoding: foo\r\n", quoted()),
         defect="encoding-unknown"),
     Case("encoding-stacked", _encoded(b"Content-Transfer-Encoding: quoted-printable, base64\r\n", _B64),
@@ -122,7 +126,8 @@ BASE64 = [
     Case("base64-junk-between", _encoded(
         b"Content-Transfer-Encoding: base64\r\n", _B64[:40] + b"!@#$%^&*(){}" + _B64[40:])),
     Case("base64-junk-line-first", _encoded(b"Content-Transfer-Encoding: base64\r\n", b"{}.,;:\r\n" + _B64)),
-    Case("base64-text-line-first", _encoded(b"Content-Transfer-Encoding: base64\r\n", b"*** hello ***\r\n" + _B64)),
+    Case("base64-text-line-first", _encoded(b"Content-Transfer-Encoding: base64\r\n",
+        b"*** hello ***\r\n" + _B64)),
     Case("base64-text-line-inside", _encoded(
         b"Content-Transfer-Encoding: base64\r\n", _B64[:_HALF] + b"- hello, there -\r\n" + _B64[_HALF:])),
     Case("base64-8-bit-junk", _encoded(
@@ -218,7 +223,7 @@ NAMES = [
     Case("name-trailing-dots", _disposition(b'filename="setup.exe. . ."')),
     Case("name-stream", _disposition(b'filename="setup.exe::$DATA"')),
     Case("name-8-bit", _disposition("filename=\"s\u200betup.exe\"".encode())),
-    Case("name-override", _disposition("filename*=utf-8''%E2%80%AEsetup.exe".encode())),
+    Case("name-override", _disposition(b"filename*=utf-8''%E2%80%AEsetup.exe")),
     Case("name-full-width", _disposition("filename=\"ｓｅｔｕｐ．ｅｘｅ\"".encode())),
     Case("name-from-description", _one(
         b"Content-Type: application/octet-stream\r\nContent-Description: setup.exe\r\n"
@@ -266,7 +271,8 @@ BOUNDARIES = [
     Case("boundary-line-trailing-space", message(multipart(text_part(), file_part())
         .replace(b"--outer\r\n", b"--outer \t\r\n"))),
     Case("boundary-line-trailing-junk", message(multipart(text_part(), file_part())
-        .replace(b"--outer\r\nContent-Type: app", b"--outer junk\r\nContent-Type: app")), defect="boundary-prefix"),
+        .replace(b"--outer\r\nContent-Type: app", b"--outer junk\r\nContent-Type: app")),
+        defect="boundary-prefix"),
     Case("boundary-line-other-case", message(multipart(text_part(), file_part())
         .replace(b"--outer\r\nContent-Type: app", b"--OUTER\r\nContent-Type: app")), defect="boundary-prefix"),
     Case("boundary-empty", _typed(b'multipart/mixed; boundary=""', b"--\r\n" + file_part() + b"----\r\n")),
@@ -287,7 +293,8 @@ BOUNDARIES = [
     Case("boundary-same-inside", message(multipart(text_part(), multipart(file_part(), boundary=b"outer")))),
     Case("boundary-inner-unclosed", message(multipart(
         text_part(), multipart(file_part(), boundary=b"inner", close=False)))),
-    Case("boundary-unclosed", message(multipart(text_part(), file_part(), close=False)), defect="multipart-unclosed"),
+    Case("boundary-unclosed", message(multipart(text_part(), file_part(), close=False)),
+        defect="multipart-unclosed"),
     Case("boundary-crossed", message(
         b"Content-Type: multipart/mixed; boundary=outer\r\n\r\n--outer\r\n"
         b"Content-Type: multipart/mixed; boundary=inner\r\n\r\n--inner\r\n" + text_part() + b"--outer\r\n\r\n"
@@ -319,7 +326,8 @@ TYPES = [
     Case("type-twice-multipart-last", _typed(
         b"text/plain\r\nContent-Type: multipart/mixed; boundary=outer"), defect="type-conflict"),
     Case("type-twice-boundaries", _typed(
-        b"multipart/mixed; boundary=other\r\nContent-Type: multipart/mixed; boundary=outer"), defect="type-conflict"),
+        b"multipart/mixed; boundary=other\r\nContent-Type: multipart/mixed; boundary=outer"),
+        defect="type-conflict"),
     Case("type-without-slash", _typed(b"multipart; boundary=outer")),
     Case("type-backslash", _typed(b"multipart\\mixed; boundary=outer")),
     Case("type-spaces", _typed(b"multipart / mixed ; boundary=outer")),
@@ -351,7 +359,8 @@ TYPES = [
     Case("header-huge", _one(b"X-Pad: " + b"x " * 30000 + b"\r\n" + file_part())),
     Case("part-text-type-with-program", _one(
         b"Content-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n" + _B64), name=""),
-    Case("part-type-garbage", _one(b"Content-Type: %%%\r\nContent-Transfer-Encoding: base64\r\n\r\n" + _B64), name=""),
+    Case("part-type-garbage", _one(b"Content-Type: %%%\r\nContent-Transfer-Encoding: base64\r\n\r\n" + _B64),
+        name=""),
     Case("message-single-part", message(file_part())),
     Case("message-without-version", message(file_part(), header=b"From: a@b.example\r\n")),
     Case("message-only-lf", message(file_part()).replace(b"\r\n", b"\n")),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from gatepost_milter.inspection.headers import Buffer
 
 MAX_LINES = 100_000  # candidate lines of one message
+MAX_GUESSES = 8  # undeclared boundaries that are tried in one place
 _WINDOW = 1024 * 1024
 _CANDIDATE = re.compile(rb"--([^\r\n]{0,1000})[^\r\n]*(?:\r\n|\n|\r)?")
 _PART_HEADER = re.compile(rb"content-[a-z-]{2,40}[ \t]*:", re.IGNORECASE)
@@ -31,7 +32,7 @@ class Split:
 class Lines:
     """Every line of a message that begins with two hyphens, in order."""
 
-    __slots__ = ("_by_text", "_data", "ends", "full", "starts", "texts")
+    __slots__ = ("_by_text", "_data", "_folded", "ends", "full", "starts", "texts")
 
     def __init__(self, data: Buffer) -> None:
         self._data = data
@@ -40,6 +41,7 @@ class Lines:
         self.texts: list[bytes] = []
         self.full = False
         self._find()
+        self._folded: list[bytes] = []
         self._by_text: dict[bytes, list[int]] = {}
         for index, text in enumerate(self.texts):
             self._by_text.setdefault(text, []).append(index)
@@ -81,17 +83,23 @@ class Lines:
         low, high = bisect_left(self.starts, start), bisect_left(self.starts, end)
         if not wanted:
             return []
-        return [index for index in range(low, high) if self.texts[index].lstrip().lower().startswith(wanted)]
+        if not self._folded:
+            self._folded = [text.lstrip().lower() for text in self.texts]
+        folded = self._folded
+        return [index for index in range(low, high) if folded[index].startswith(wanted)]
 
     def guess(self, start: int, end: int) -> list[bytes]:
-        """The texts of lines that are followed by a part's header: boundaries that nobody declared."""
+        """The texts of lines that are followed by a part's header: boundaries that nobody declared.
+
+        One more than ``MAX_GUESSES`` are given when there are more.
+        """
         low, high = bisect_left(self.starts, start), bisect_left(self.starts, end)
         found: dict[bytes, None] = {}
         for index in range(low, high):
             text = self.texts[index]
             if text not in found and _PART_HEADER.match(self._data, self.ends[index], end):
                 found[text] = None
-                if len(found) >= 8:
+                if len(found) > MAX_GUESSES:
                     break
         return list(found)
 

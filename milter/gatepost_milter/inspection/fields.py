@@ -19,6 +19,8 @@ from gatepost_milter.inspection.words import decode_bytes, decode_words
 MAX_VALUE = 64 * 1024  # bytes of one field that are read
 MAX_PARAMETERS = 100  # parameters of one field that are read
 _MAX_LITERAL = 4096  # bytes of one parameter value
+MAX_NAMES = 48  # spellings of names that one field may give
+MAX_BOUNDARIES = 16  # boundaries that one field may give
 MAX_REPEATS = 20  # fields of one name in one part that are read
 
 _ORDINARY = re.compile(
@@ -83,17 +85,22 @@ class Value:
     charset: str
     names: tuple[str, ...]
     ordinary: bool
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What the Content-* fields of one part say. Several types or encodings mean several readings, best first."""
+    """What the Content-* fields of one part say. Several types or encodings mean several readings, best first.
+
+    ``odd_bytes`` is the length of the values that had to be read the slow way.
+    """
 
     types: tuple[MediaType, ...]
     encodings: tuple[str, ...]
     disposition: str
     names: tuple[str, ...]
     defects: tuple[str, ...]
+    odd_bytes: int = 0
 
 
 def read_content(fields: Fields) -> Content:
@@ -105,6 +112,7 @@ def read_content(fields: Fields) -> Content:
     stated: set[tuple[str, tuple[bytes, ...]]] = set()
     names: dict[str, None] = {}
     defects: list[str] = []
+    odd_bytes = 0
     for raw in (type_fields or ())[:MAX_REPEATS]:
         value = read_value(raw)
         stated.add((value.word, value.boundaries))
@@ -112,14 +120,16 @@ def read_content(fields: Fields) -> Content:
             types[MediaType(kind, value.boundaries, value.charset)] = None
         names.update(dict.fromkeys(value.names))
         if not value.ordinary:
-            defects.append("parameter-odd")
+            odd_bytes += len(raw)
+            defects.append("header-long" if value.cut else "parameter-odd")
     disposition = ""
     for raw in (disposition_fields or ())[:MAX_REPEATS]:
         value = read_value(raw)
         disposition = value.word if not disposition or value.word == "attachment" else disposition
         names.update(dict.fromkeys(value.names))
         if not value.ordinary:
-            defects.append("parameter-odd")
+            odd_bytes += len(raw)
+            defects.append("header-long" if value.cut else "parameter-odd")
     shown = disposition != "attachment" and (not types or next(iter(types)).type.startswith(("text", "multipart")))
     if not names and not shown:
         names.update(dict.fromkeys(_other_names(fields)))
@@ -143,6 +153,7 @@ def read_content(fields: Fields) -> Content:
         disposition=disposition,
         names=tuple(names),
         defects=tuple(dict.fromkeys(defects)),
+        odd_bytes=odd_bytes,
     )
 
 
@@ -176,10 +187,12 @@ def read_value(raw: bytes) -> Value:
             names=_names([decode_bytes(name) for key in ("filename", "name") for name in values.get(key, ())]),
             ordinary=True,
         )
-    return _read_odd(raw[:MAX_VALUE])
+    return _read_odd(raw)
 
 
 def _read_odd(raw: bytes) -> Value:
+    cut = len(raw) > MAX_VALUE
+    raw = raw[:MAX_VALUE]
     unfolded = _unfold(raw)
     stripped = _without_comments(unfolded)
     texts = tuple(dict.fromkeys((stripped, unfolded, _FOLDING.sub(b"", raw))))
@@ -195,13 +208,16 @@ def _read_odd(raw: bytes) -> Value:
     charsets = [value for value in found.get("charset", ()) if value.isascii()]
     raw_names = [decode_bytes(name) for key in ("filename", "file-name", "name") for name in found.get(key, ())]
     word, others = _media_types(stripped, unfolded)
+    cut = cut or len(raw_names) > MAX_NAMES or len(boundaries) > MAX_BOUNDARIES
+    cut = cut or raw.count(b"=") > MAX_PARAMETERS
     return Value(
         word=word,
         others=others,
-        boundaries=tuple(boundaries)[:16],
+        boundaries=tuple(boundaries)[:MAX_BOUNDARIES],
         charset=charsets[0].decode().partition("'")[0] if charsets else "",
         names=_names(raw_names),
         ordinary=False,
+        cut=cut,
     )
 
 
@@ -332,9 +348,9 @@ def _extended_pieces(order: list[tuple[int, bool, bytes]]) -> bytes:
 
 def _names(raw: list[str]) -> tuple[str, ...]:
     names: dict[str, None] = {}
-    for each in raw[:48]:
+    for each in raw[:MAX_NAMES]:
         names.update(dict.fromkeys(normalise(each)))
-    return tuple(names)[:64]
+    return tuple(names)
 
 
 @lru_cache(maxsize=256)

@@ -81,11 +81,10 @@ def _words(name: str) -> tuple[str, ...]:
 
 
 def _percent(name: str) -> tuple[str, ...]:
-    if not _PERCENT.search(name):
-        return ()
-    charset, first, rest = name.partition("''")
-    pieces = [name, rest] if first and len(charset) < 40 else [name]
-    return tuple(decode_bytes(unquote_to_bytes(piece)) for piece in pieces)
+    """Percent escapes, and the charset''value of RFC 2231 where a client forgot to take it apart."""
+    charset, quotes, rest = name.partition("''")
+    pieces = [name, rest] if quotes and len(charset) < 40 else [name]
+    return tuple(decode_bytes(unquote_to_bytes(each)) if _PERCENT.search(each) else each for each in pieces)
 
 
 def _entities(name: str) -> tuple[str, ...]:

@@ -13,9 +13,10 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 
 from gatepost_milter.inspection import headers
-from gatepost_milter.inspection.boundaries import Lines, Split
+from gatepost_milter.inspection.boundaries import MAX_GUESSES, Lines, Split
 from gatepost_milter.inspection.fields import Content, MediaType, read_content
 from gatepost_milter.inspection.filetypes import lookup
 from gatepost_milter.inspection.headers import Buffer, Fields
@@ -24,6 +25,9 @@ from gatepost_milter.inspection.names import normalise
 from gatepost_milter.inspection.words import decode_bytes
 
 MAX_NESTING = 60  # multiparts and messages inside each other
+MAX_ODD = 128 * 1024  # bytes of Content-* values of one message that are read the slow way
+_MAX_SAME = 20  # defects of one code that are told
+_MAX_FILES_IN_TEXT = 64
 _MESSAGES = frozenset({"message/rfc822", "message/global", "message/news", "message/x-rfc822", "message"})
 
 _LOOKS_BASE64 = re.compile(rb"[A-Za-z0-9+/]{40}(?:[A-Za-z0-9+/=]|[ \t]*+\r?\n)*+")
@@ -125,6 +129,8 @@ class _Reader:
         self._ranges: set[tuple[int, int, str, str]] = set()
         self._texts: list[InlineText] = []
         self._defects: dict[Defect, None] = {}
+        self._told: dict[str, int] = {}
+        self._odd_bytes = 0
         self._quiet = 0
         self._why = ""
 
@@ -151,6 +157,9 @@ class _Reader:
         if time.monotonic() > self._until:
             self._defect("deadline", loud=True)
             return
+        if self._odd_bytes > MAX_ODD:
+            self._defect("header-long", loud=True)
+            return
         if place.depth > MAX_NESTING:
             self._defect("too-deep", place.where, loud=True)
             return
@@ -174,6 +183,7 @@ class _Reader:
     def content(self, content: Content, start: int, end: int, place: _Place) -> None:
         """Read a body under each media type that its fields can mean."""
         types = content.types or (MediaType(place.default),)
+        self._odd_bytes += content.odd_bytes
         self._part(content, types[0], start, end, place)
         for code in content.defects:
             self._defect(code, place.where)
@@ -307,7 +317,7 @@ class _Reader:
         """A multipart whose boundary is nowhere: some clients take the first likely line, some show it as text."""
         before = len(self._ranges)
         lines = self._index()
-        for boundary in lines.guess(start, end):
+        for boundary in self._guesses(start, end):
             indices = lines.exact(start, end, boundary)
             if indices and tuple(indices) not in tried:
                 with self._reading("boundary-guessed", place.where):
@@ -325,7 +335,7 @@ class _Reader:
             sample = self._data[start : min(end, start + _SAMPLE)]
             lines = self._index()
             with self._reading("parts-outside", place.where):
-                for boundary in lines.guess(start, end):
+                for boundary in self._guesses(start, end):
                     indices = lines.exact(start, end, boundary)
                     self._walk(lines.split(start, end, boundary, indices), "text/plain", end, place)
                 block = _BASE64_BLOCK.search(sample)
@@ -381,7 +391,9 @@ class _Reader:
         for pattern, word, encoding in ((_UU_BEGIN, b"begin", "uuencode"), (_YENC_BEGIN, b"=ybegin", "yenc")):
             if not self._has(word, start, end):
                 continue
-            begins = list(_limited(pattern.finditer(self._data, start, end), 64))
+            begins = list(islice(pattern.finditer(self._data, start, end), _MAX_FILES_IN_TEXT + 1))
+            if len(begins) > _MAX_FILES_IN_TEXT:
+                self._defect("too-many-parts", place.where, loud=True)
             for at, begin in enumerate(begins):
                 stop = begins[at + 1].start() if at + 1 < len(begins) else end
                 name = normalise(decode_bytes(begin[1].strip()))
@@ -446,7 +458,9 @@ class _Reader:
                 self._defect(why, where)
 
     def _defect(self, code: str, where: str = "", *, loud: bool = False) -> None:
-        if loud or not self._quiet:
+        told = self._told.get(code, 0)
+        if (loud or not self._quiet) and told < _MAX_SAME:
+            self._told[code] = told + 1
             self._defects[Defect(code=code, where=where)] = None
 
     def _index(self) -> Lines:
@@ -458,6 +472,12 @@ class _Reader:
 
     def _has(self, word: bytes, start: int, end: int) -> bool:
         return self._data.find(word, start, end) >= 0
+
+    def _guesses(self, start: int, end: int) -> list[bytes]:
+        found = self._index().guess(start, end)
+        if len(found) > MAX_GUESSES:
+            self._defect("too-many-parts", loud=True)
+        return found[:MAX_GUESSES]
 
     def _looks_base64(self, start: int, end: int) -> bool:
         return _LOOKS_BASE64.fullmatch(self._data[start : min(end, start + 512)].strip()) is not None
@@ -474,8 +494,3 @@ def _promises(names: Iterable[str]) -> int:
             found = lookup(name)
             kinds.add(found.classes if found is not None else _NOTHING)
     return len(kinds)
-
-
-def _limited(matches: Iterator[re.Match[bytes]], count: int) -> Iterator[re.Match[bytes]]:
-    for _, match in zip(range(count), matches, strict=False):
-        yield match
