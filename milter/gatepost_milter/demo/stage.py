@@ -142,7 +142,8 @@ def front_stage(port: int) -> Iterator[Stage]:
         mailboxes = Mailboxes()
         inbound = stack.enter_context(Listener(mailboxes, via="release-inbound"))
         outbound = stack.enter_context(Listener(mailboxes, via="release-outbound"))
-        gateway = _gateway(stack, home, inbound=inbound.port, outbound=outbound.port)
+        gateway = _gateway(home, inbound=inbound.port, outbound=outbound.port)
+        # First the port, which may be taken: that should not take the time of starting a gateway to find out.
         front = stack.enter_context(
             Front(
                 mailboxes,
@@ -152,6 +153,7 @@ def front_stage(port: int) -> Iterator[Stage]:
                 logins=LOGINS,
             )
         )
+        stack.enter_context(gateway)
         yield Stage(
             gateway=gateway, mailboxes=mailboxes, port=front.port, submission=front.port, reasons=_reasons(home)
         )
@@ -172,7 +174,7 @@ def postfix_stage(port: int) -> Iterator[Stage]:
             inbound=postfix.free_port(),
             outbound=postfix.free_port(),
         )
-        gateway = _gateway(stack, home, inbound=ports.inbound, outbound=ports.outbound)
+        gateway = stack.enter_context(_gateway(home, inbound=ports.inbound, outbound=ports.outbound))
         logins = stack.enter_context(LoginServer(home / "logins.sock", logins=LOGINS))
         site = Site(
             domains=[DOMAIN],
@@ -242,11 +244,9 @@ def _home(stack: ExitStack) -> Path:
     return home
 
 
-def _gateway(stack: ExitStack, home: Path, *, inbound: int, outbound: int) -> Gateway:
+def _gateway(home: Path, *, inbound: int, outbound: int) -> Gateway:
     overrides: dict[str, Any] = {"policy": str(home / "policy.yaml")}
-    return stack.enter_context(
-        Gateway(home, domains=[DOMAIN], inbound=inbound, outbound=outbound, overrides=overrides)
-    )
+    return Gateway(home, domains=[DOMAIN], inbound=inbound, outbound=outbound, overrides=overrides)
 
 
 def _reasons(home: Path) -> dict[str, Reason]:
