@@ -54,8 +54,8 @@ def samples(folder: Path) -> Iterator[tuple[str, bytes]]:
     yield (
         "a.eml",
         (
-            b"Subject: =?koi8-r?B?8NLJ18XU?=\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=iso-2022-jp; "
-            b"name*=shift_jis''%83%65.exe\r\n\r\nhello\r\n"
+            b"Subject: =?koi8-r?B?8NLJ18XU?=\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=iso-2022-jp"
+            b"; name*=shift_jis''%83%65.exe\r\n\r\nhello\r\n"
         ),
     )
     yield "a.rtf", b"{\\rtf1 {\\object {\\*\\objdata 4d5a9000}}}"

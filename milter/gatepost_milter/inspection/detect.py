@@ -208,6 +208,7 @@ _INERT = frozenset(
     {"txt", "md", "rst", "csv", "tsv", "log", "tex", "json", "ini", "ics", "vcf", "srt", "asc", "c", "h"}
 )
 
+_MEDIA = ("image/jpeg", "image/png", "image/gif", "application/pdf")
 _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 
@@ -230,7 +231,7 @@ def identify(data: Buffer, names: Sequence[str]) -> Nature:
     found = _by_content(data, mime, description)
     if found:
         classes.setdefault(*found)
-    text = is_text(data, mime)
+    text = not mime.startswith(_MEDIA) and is_text(data, mime)
     if text and not found:
         found = _script_in_text(bytes(data[:_TEXT_SAMPLE]), mime, names)
         if found:

@@ -45,10 +45,11 @@ _MARKS: tuple[tuple[int, bytes, tuple[str, ...], tuple[str, ...]], ...] = (
     (2, b"-lh", ("lha",), ()),
     (2, b"-lz", ("lha",), ()),
 )
-_ANYWHERE = re.compile(
-    rb"(?s)7z\xbc\xaf\x27\x1c\x00[\x00-\x04]"
-    rb"|Rar!\x1a\x07[\x00\x01]"
-    rb"|MSCF\0{4}.{4}\0{4}.{4}\0{4}\x03\x01"
+# Marks that unpackers look for behind other data, each with what must follow it.
+_ANYWHERE = (
+    (b"7z\xbc\xaf\x27\x1c", re.compile(rb"(?s).{6}\x00[\x00-\x04]"), ("7zip",)),
+    (b"Rar!\x1a\x07", re.compile(rb"(?s).{6}[\x00\x01]"), ("rar", "rar5")),
+    (b"MSCF\0\0\0\0", re.compile(rb"(?s).{8}.{4}\0{4}.{4}\0{4}\x03\x01"), ("cab",)),
 )
 _OLD_TAR = frozenset({"tar"})
 
@@ -79,10 +80,12 @@ def _found(file: File) -> tuple[int, tuple[str, ...], tuple[str, ...]] | None:
     if file.mime in ("application/x-tar", "application/x-gtar") or file.extensions() & _OLD_TAR:
         return 0, ("tar",), ()
     if file.data[:2] != b"PK" and len(file.data) > 64:
-        match = _ANYWHERE.search(file.data, 0, _SEARCHED)
-        if match:
-            formats = {b"7": ("7zip",), b"R": ("rar", "rar5"), b"M": ("cab",)}[match[0][:1]]
-            return match.start(), formats, ()
+        for mark, form, formats in _ANYWHERE:
+            at = file.data.find(mark, 1, _SEARCHED)
+            while at >= 0:
+                if form.match(file.data, at):
+                    return at, formats, ()
+                at = file.data.find(mark, at + 1, _SEARCHED)
     return None
 
 

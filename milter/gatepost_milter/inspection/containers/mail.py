@@ -41,9 +41,11 @@ def knows(file: File) -> bool:
         return True
     if file.extensions() & _NAMES or file.mime == "message/rfc822":
         return True
+    if not file.mime.startswith("text/"):
+        return False
     head = bytes(file.data[:4096])
     fields = {found[0].lower() for found in _FIELD.finditer(head)}
-    return b"content-type:" in fields and b"mime-version:" in fields and file.mime.startswith("text/")
+    return b"content-type:" in fields and b"mime-version:" in fields
 
 
 def open_(walk: Walk, file: File) -> None:

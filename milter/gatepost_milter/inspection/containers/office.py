@@ -30,10 +30,10 @@ _DDE_LINK = re.compile(rb"<(?:\w+:)?ddeLink\b[^>]{0,500}ddeService\s*=", re.IGNO
 _ODF_CODE = re.compile(r"(?:^|/)(?:Basic/[^/]+/(?!script-l|dialog-l)[^/]+\.x(?:ml|ba)|Scripts/[^/]+/.+)\Z")
 
 
-def look(document: File, name: str, data: Buffer, member: File) -> None:
+def look(document: File, name: str, data: Buffer, member: File | None) -> None:
     """Mark ``document`` for what its member ``name`` means to it."""
     name = name.replace("\\", "/")
-    if _VBA_NAME.search(name) or FileClass.MACRO in member.classes:
+    if _VBA_NAME.search(name) or (member and FileClass.MACRO in member.classes):
         document.mark(FileClass.MACRO, "it holds macros (VBA)")
     if _XLM_NAME.search(name):
         document.mark(FileClass.MACRO, "it holds an Excel 4 macro sheet")
@@ -42,6 +42,12 @@ def look(document: File, name: str, data: Buffer, member: File) -> None:
     lower = name.lower()
     if lower.endswith((".xml", ".rels")):
         _look_at_xml(document, lower, bytes(data[:_READ]))
+
+
+def is_markup(name: str, data: Buffer) -> bool:
+    """Whether a member is a page of the document's own markup, by name and content."""
+    head = bytes(data[:64]).lstrip(b"\xef\xbb\xbf \t\r\n")
+    return name.lower().endswith((".xml", ".rels", ".vml")) and head.startswith((b"<?xml", b"<"))
 
 
 def _look_at_xml(document: File, name: str, text: bytes) -> None:

@@ -19,7 +19,7 @@ from gatepost_milter.inspection.detect import Buffer
 from gatepost_milter.inspection.model import FileClass
 
 _START = re.compile(rb"%PDF-\d")
-_STREAM = re.compile(rb"(?<!end)stream\r?\n?")
+_STREAM = re.compile(rb"stream\r?\n?")
 _NUMBERED = re.compile(rb"(\d{1,10})\s{1,20}\d{1,5}\s{1,20}obj\b")
 _DICTIONARY = 8192
 _NAME_ESCAPE = re.compile(rb"#([0-9A-Fa-f]{2})")
@@ -67,7 +67,7 @@ def open_(walk: Walk, file: File) -> None:
             file.mark(FileClass.SHORTCUT, "it starts a program when asked to (launch action)")
         if _OPENS.search(text):
             file.mark(FileClass.SCRIPT, "its script opens a file that it holds")
-        if _SCRIPT.search(text):
+        if (b"JavaScript" in text or b"/JS" in text) and _SCRIPT.search(text):
             file.tier = min(filter(None, (file.tier, "T3")))
             if "it holds JavaScript" not in file.reasons:
                 file.reasons.append("it holds JavaScript")
@@ -99,6 +99,8 @@ def _streams(walk: Walk, data: Buffer) -> Iterator[_Stream]:
     for count, found in enumerate(_STREAM.finditer(data)):
         if not count % 64:
             walk.budget.check()
+        if data[found.start() - 3 : found.start()] == b"end":
+            continue
         before = bytes(data[max(last, found.start() - _DICTIONARY) : found.start()])
         headers = list(_NUMBERED.finditer(before))
         if not headers or not before.rstrip().endswith(b">>"):

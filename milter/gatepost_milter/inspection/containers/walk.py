@@ -292,17 +292,23 @@ class Walk:
         raw_names: Sequence[str],
         claimed: str = "",
         quiet: bool = False,
-        look: Callable[[Buffer, File], None] | None = None,
+        look: Callable[[Buffer, File | None], None] | None = None,
+        skip: Callable[[Buffer], bool] | None = None,
     ) -> None:
         """Gather ``pieces`` and examine them as a member; errors of the packing make that member opaque.
 
-        ``look`` sees the bytes and what they turned out to be, for what they mean to the parent.
+        ``look`` sees the bytes and what they turned out to be, for what they mean to the parent. Bytes for which
+        ``skip`` is true are only looked at: an ordinary document has dozens of pages of its own markup.
         """
         problems: list[str] = []
         data = self.scratch.gather(_until_error(pieces, problems), self.budget)
         try:
+            file = None
             marks = [(FileClass.OPAQUE, problem) for problem in problems]
-            file = self.member(parent, data, raw_names=raw_names, claimed=claimed, marks=marks, quiet=quiet)
+            if skip and not marks and skip(data):
+                self.budget.member()
+            else:
+                file = self.member(parent, data, raw_names=raw_names, claimed=claimed, marks=marks, quiet=quiet)
             if look:
                 look(data, file)
         finally:

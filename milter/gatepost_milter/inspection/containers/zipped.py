@@ -117,7 +117,8 @@ def _visit(walk: Walk, file: File, entry: Entry, *, quiet: bool) -> None:
         walk.member(file, None, raw_names=entry.names, marks=[mark], size=entry.size)
         return
     look = partial(office.look, file, name) if quiet else None
-    walk.unpack(file, unpacked(file.data, entry), raw_names=entry.names, quiet=quiet, look=look)
+    skip = partial(office.is_markup, name) if quiet and len(entry.names) == 1 else None
+    walk.unpack(file, unpacked(file.data, entry), raw_names=entry.names, quiet=quiet, look=look, skip=skip)
 
 
 def unpacked(data: Buffer, entry: Entry) -> Iterator[bytes]:
