@@ -274,13 +274,16 @@ def test_a_hold_that_is_killed_is_there_whole_or_not_at_all(
         env={**os.environ, "PYTHONPATH": str(root / "tests")},
         text=True,
     )
-    assert holder.stdout is not None
-    with holder.stdout as said:
-        assert said.readline() == "ready\n"
-        answered = [said.readline().strip() for _ in range(after)]
-        holder.send_signal(signal.SIGKILL)
-        answered += said.read().split()
-    holder.wait(30)
+    try:
+        assert holder.stdout is not None
+        with holder.stdout as said:
+            assert said.readline() == "ready\n"
+            answered = [said.readline().strip() for _ in range(after)]
+            holder.send_signal(signal.SIGKILL)
+            answered += said.read().split()
+    finally:
+        holder.kill()
+        holder.wait(30)
     store = open_store(configured, gateway=GATEWAY)
     kept = {each.id: each for each in store.list(Filter(limit=1000))}
     assert set(answered) <= set(kept)

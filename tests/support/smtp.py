@@ -31,7 +31,8 @@ Answer = Callable[[str, str], str | None]
 class Sink:
     """The sink; a context manager. ``extensions`` are the EHLO lines that it offers besides SIZE and the like.
 
-    ``answer`` is asked at MAIL, RCPT, DATA (when it begins) and ``.`` (when the content is there).
+    ``answer`` is asked at MAIL, RCPT, DATA (when it begins), ``.`` (when the content is there) and ``taken`` (when
+    it has been kept and not yet answered).
     """
 
     def __init__(
@@ -140,12 +141,13 @@ class _Handler:
             return reply
         self._sink.take(
             Taken(
-                sender=envelope.mail_from or "",
+                sender=(envelope.mail_from or "").removeprefix("<>"),
                 recipients=tuple(envelope.rcpt_tos),
                 content=content,
                 commands=tuple(server.lines),
             )
         )
+        await asyncio.to_thread(self._sink.answer, "taken", "")
         return reply or "250 2.0.0 Ok: queued as SINK"
 
 
