@@ -110,28 +110,17 @@ class Inspectors:
         found = [self._deadly.verdict(content, leaf) for leaf in leaves]
         left = [place for place, answer in enumerate(found) if answer is None]
         bounds = wire.Bounds(depth=limits.depth, members=limits.members, expanded=limits.expanded)
-        with _sight(content) as sight:
-            inspector = self._take(time.monotonic() + deadline / 2) if left else None
+        if left:
+            try:
+                inspector: _Inspector | None = self._take(time.monotonic() + deadline / 2)
+            except InspectorsBusyError:
+                BUSY.inc()
+                raise
+            asked = _Asked(leaves=leaves, found=found, left=left, bounds=bounds, until=until, hashes=hashes)
             while left and inspector is not None:
-                asked = [leaves[place] for place in left]
-                answers = inspector.examine(
-                    sight, asked, bounds=bounds, size=content.size, until=until, hashes=hashes
-                )
-                lost = ""
-                try:
-                    for answer in answers:
-                        found[left.pop(0)] = answer
-                        bounds = _rest(bounds, answer)
-                except TimeoutError:
-                    lost = "deadline"
-                except wire.BrokenWireError:
-                    lost = "crash"
-                except wire.BadAnswerError:
-                    lost = "answer"
+                lost = self._ask(inspector, content, asked)
                 if not lost:
-                    self._give_back(inspector)
                     break
-                self._lose(inspector, lost)
                 place = left.pop(0)
                 found[place] = _opaque(leaves[place], f"inspector-{lost}", _LOST[lost])
                 self._deadly.remember(content, leaves[place])
@@ -143,6 +132,36 @@ class Inspectors:
             attachments=tuple(each for answer in answers_found for each in answer.attachments),
             defects=tuple(each for answer in answers_found for each in answer.defects),
         )
+
+    def _ask(self, inspector: _Inspector, content: Spool, asked: _Asked) -> str:
+        """Have ``inspector`` answer for what is left; says why if it was lost on the first of that."""
+        lost = "crash"
+        try:
+            with _sight(content) as sight:
+                for answer in inspector.examine(
+                    sight,
+                    [asked.leaves[place] for place in asked.left],
+                    bounds=asked.bounds,
+                    size=content.size,
+                    until=asked.until,
+                    hashes=asked.hashes,
+                ):
+                    asked.found[asked.left.pop(0)] = answer
+                    asked.bounds = _rest(asked.bounds, answer)
+            lost = ""
+        except TimeoutError:
+            lost = "deadline"
+        except wire.BrokenWireError:
+            lost = "crash"
+        except wire.BadAnswerError:
+            lost = "answer"
+        finally:
+            # Also for what nobody foresaw: a slot that is not given back would be missing until a restart.
+            if lost:
+                self._lose(inspector, lost)
+            else:
+                self._give_back(inspector)
+        return lost
 
     def close(self) -> None:
         """End all inspectors that are free, and the nursery, which ends the others."""
@@ -160,7 +179,6 @@ class Inspectors:
         try:
             inspector = self._free.get(timeout=max(0.0, until - time.monotonic()))
         except queue.Empty:
-            BUSY.inc()
             raise InspectorsBusyError("all inspectors are busy") from None
         if inspector is not None and inspector.alive():
             return inspector
@@ -171,7 +189,6 @@ class Inspectors:
             return self._hatch()
         except InspectorsError as error:
             self._free.put(None)
-            BUSY.inc()
             raise InspectorsBusyError(f"no inspector can be started: {error}") from error
 
     def _next(self, until: float) -> _Inspector | None:
@@ -206,6 +223,18 @@ class Inspectors:
             raise InspectorsError(f"no scratch file in {self._spool_directory}: {error}") from error
         self._pids.add(inspector.pid)
         return inspector
+
+
+@dataclass(slots=True, kw_only=True)
+class _Asked:
+    """One call of ``examine`` on its way: ``found`` by place in ``leaves``, ``left`` the places to answer."""
+
+    leaves: Sequence[Leaf]
+    found: list[wire.Answer | None]
+    left: list[int]
+    bounds: wire.Bounds
+    until: float
+    hashes: bool
 
 
 _LOST = {
