@@ -36,7 +36,7 @@ from gatepost_quarantine.store import StoreError
 
 NAME = "gatepost"
 BACKLOG = 512
-CLERKS = 64  # messages of one worker that are at the gate at a time; most of them wait for an inspector
+CLERKS = 128  # messages of one worker that are at the gate at a time; most of them wait for an inspector
 SWITCH_INTERVAL = 0.0005  # seconds; keeps a small mail quick beside a thread that is busy with a large one
 RESTART_DELAYS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # seconds, by the number of quick deaths in a row
 QUICK_DEATH = 60.0  # seconds of life after which a worker's death is the first again

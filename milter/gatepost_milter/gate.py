@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from threading import Lock
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -36,6 +38,7 @@ from gatepost_quarantine.held import (
 from gatepost_quarantine.store import StoreError
 
 ACTOR = "gatepost-milter"
+LARGE = 16 * 1024 * 1024  # bytes; decoding takes about twice the size of a message in memory
 UNDISCLOSED = "undisclosed recipients"
 SEALED_SAY = "This message is sealed. Only the roles that the policy names may open it."
 _TELL_WORDS = frozenset({"sender", "recipients"})
@@ -119,6 +122,7 @@ class Gate:
         self._store = store
         self._gateway = gateway
         self._deadlines = deadlines or Deadlines()
+        self._large = Lock()
 
     def process(self, transaction: Transaction, *, enter: Callable[[Step], None] = _unwatched) -> Answer:
         """The answer to one message. Any exception that leaves here is a defect, and a temp-fail at the edge.
@@ -129,7 +133,8 @@ class Gate:
         enter(Step.INSPECT)
         deadline = self._deadlines.login if transaction.client.login else self._deadlines.other
         try:
-            inspection = self._inspect(transaction.content, deadline=deadline)
+            with self._turn(transaction.content.size, deadline):
+                inspection = self._inspect(transaction.content, deadline=deadline)
         except InspectorsBusyError as error:
             return replies.tempfail(transaction.support_id, detail=f"inspectors: {error}")
         inspected = perf_counter()
@@ -155,6 +160,19 @@ class Gate:
             facts["message_id"] = inspection.message_id
         enter(Step.REPLY)
         return replies.answer(transaction, verdict, **facts)
+
+    @contextmanager
+    def _turn(self, size: int, patience: float) -> Iterator[None]:
+        """Large messages are inspected one after the other, so that a few of them cannot take all memory."""
+        if size <= LARGE:
+            yield
+            return
+        if not self._large.acquire(timeout=patience):
+            raise InspectorsBusyError("other large messages took too long")
+        try:
+            yield
+        finally:
+            self._large.release()
 
     def _hold(self, transaction: Transaction, inspection: Inspection, verdict: Verdict) -> dict[str, Any]:
         """Keep what must be kept, in one commit; what is to be logged about it. Raises StoreError."""

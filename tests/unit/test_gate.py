@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 from support.gates import HEADERS, PARENT, TEACHER, Judge, Keeper, finding, inspection, transaction, verdict
 
 from gatepost_config.words import Action, Direction, Explanation
+from gatepost_milter import gate as gate_module
 from gatepost_milter.gate import UNDISCLOSED, Deadlines, Gate, Step, identify
 from gatepost_milter.inspection.inspectors import InspectorsBusyError
 from gatepost_milter.inspection.model import Inspection
@@ -235,6 +238,33 @@ def test_no_free_inspector_is_a_tempfail_and_no_defect() -> None:
     gate = Gate(inspect=busy, policy=Judge(verdict({})), store=Keeper(), gateway="gw")
 
     assert gate.process(transaction()).disposition is Disposition.TEMPFAIL
+
+
+def test_large_messages_take_turns_and_small_ones_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight large mails at once must not need eight times the memory, nor hold up a note to a parent."""
+    monkeypatch.setattr(gate_module, "LARGE", 1000)
+    given = verdict({PARENT: (OUTBOUND, Action.PASS)})
+    inside, go_on = Event(), Event()
+
+    def inspect(content: Spool, *, deadline: float) -> Inspection:
+        if content.size > 1000:
+            inside.set()
+            assert go_on.wait(20)
+        return inspection()
+
+    gate = Gate(
+        inspect=inspect, policy=Judge(given), store=Keeper(), gateway="gw", deadlines=Deadlines(login=0.05)
+    )
+    with ThreadPoolExecutor(1) as first:
+        large = first.submit(gate.process, transaction(body=b"x" * 1000))
+        assert inside.wait(20)
+        try:
+            assert gate.process(transaction(body=b"y" * 1000)).disposition is Disposition.TEMPFAIL
+            assert gate.process(transaction()).disposition is Disposition.ACCEPT
+        finally:
+            go_on.set()
+        assert large.result().disposition is Disposition.ACCEPT
+    assert gate.process(transaction(body=b"z" * 1000)).disposition is Disposition.ACCEPT
 
 
 def test_a_sender_who_waits_has_the_shorter_deadline() -> None:
