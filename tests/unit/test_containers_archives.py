@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import shutil
+import struct
 import subprocess
 import tarfile
 from io import BytesIO
@@ -129,6 +130,23 @@ def test_a_debian_package_is_an_installer_and_is_opened(tmp_path: Path) -> None:
 )
 def test_what_nobody_here_can_open_is_opaque(content: bytes) -> None:
     assert FileClass.OPAQUE in opened(content, "file")["file"].classes
+
+
+def cabinet(name: str, content: bytes) -> bytes:
+    """A cabinet of one stored file (MS-CAB), with checksums left out as the format allows."""
+    entry = struct.pack("<IIHHHH", len(content), 0, 0, 0x5000, 0, 0x20) + name.encode() + b"\0"
+    data = struct.pack("<IHH", 0, len(content), len(content)) + content
+    files_at = 36 + 8
+    size = files_at + len(entry) + len(data)
+    head = b"MSCF" + struct.pack("<IIIIIBBHHHHH", 0, size, 0, files_at, 0, 3, 1, 1, 1, 0, 7, 0)
+    return head + struct.pack("<IHH", files_at + len(entry), 1, 0) + entry + data
+
+
+@pytest.mark.parametrize("before", [b"", PROGRAM, b"\xff\xd8\xff\xe0\x00\x10JFIF\0" + files.noise(900)])
+def test_a_cabinet_is_opened_also_behind_other_data(before: bytes) -> None:
+    found = opened(before + cabinet("setup.bin", PROGRAM), "driver")
+    assert FileClass.EXECUTABLE in found["driver › setup.bin"].classes
+    assert FileClass.ARCHIVE in found["driver"].classes
 
 
 def test_a_volume_of_a_split_archive_is_opaque() -> None:
