@@ -46,12 +46,12 @@ def milter(config: Path) -> None:
 @_config
 def courier(config: Path) -> None:
     """Run the courier, which sends what is owed: notices and released messages."""
-    from gatepost_quarantine import courier as service
+    from gatepost_quarantine.courier import main as run_courier
 
     try:
         settings = load_settings(config)
         logs.configure(settings.log, service="courier")
-        code = service.main(settings)
+        code = run_courier(settings)
     except (ConfigError, StoreError) as error:
         raise CannotError(str(error)) from error
     sys.exit(code)
