@@ -12,8 +12,10 @@ from gatepost_milter.inspection import reader
 from gatepost_milter.inspection.defects import Severity, severity
 
 PDF = b"%PDF-1.7\n" + bytes(range(256)) * 20
-HTML = b"Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding:
-quoted-printable\r\n\r\n<p>Hello</p>\r\n"
+HTML = (
+    b"Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+    b"<p>Hello</p>\r\n"
+)
 
 
 def _built(name: str, *, linesep: str = "\r\n") -> bytes:
@@ -68,8 +70,8 @@ HARMLESS = {
         b'filename="a.pdf"; size=5129;\r\n\tcreation-date="Mon, 02 Mar 2026 10:00:00 GMT"'),
     "disposition-trailing-semicolon": _disposition(b'filename="a.pdf";'),
     "outlook-names-in-both": message(multipart(
-        b"Content-Type: text/plain; charset=\"us-ascii\"\r\nContent-Transfer-Encoding:
-quoted-printable\r\n\r\nhi\r\n",
+        b"Content-Type: text/plain; charset=\"us-ascii\"\r\nContent-Transfer-Encoding: quoted-printable"
+        b"\r\n\r\nhi\r\n",
         b"Content-Type: application/pdf; name=\"a.pdf\"\r\nContent-Description: a.pdf\r\n"
         b"Content-Disposition: attachment; filename=\"a.pdf\"; size=3;\r\n\tmodification-date=\"x\"\r\n"
         b"Content-Transfer-Encoding: base64\r\n\r\n" + b64(PDF), boundary=b"_000_AB12_")),
@@ -85,8 +87,8 @@ quoted-printable\r\n\r\nhi\r\n",
         file_part(b"a.pdf", content=PDF, kind=b"application/pdf"), boundary=b"b1_out")),
     "apple-related": message(multipart(
         HTML, b"Content-Type: image/png; x-unix-mode=0644; name=\"i.png\"\r\nContent-Id: <1>\r\n"
-        b"Content-Transfer-Encoding: base64\r\nContent-Disposition: inline;\r\n\tfilename=i.png\r\n\r\n" +
-b64(PDF),
+        b"Content-Transfer-Encoding: base64\r\nContent-Disposition: inline;\r\n\tfilename=i.png\r\n\r\n"
+        + b64(PDF),
         boundary=b"Apple-Mail=_1234-5", kind=b"related;\r\n\ttype=\"text/html\"")),
     "page-with-locations": message(multipart(
         b"Content-Type: text/html\r\nContent-Location: http://www.school.example/page.php\r\n\r\n<p>x</p>\r\n",
@@ -112,8 +114,7 @@ b64(PDF),
     "digest": message(multipart(b"\r\nFrom: a@b.example\r\nSubject: one\r\n\r\nfirst\r\n",
         b"\r\nFrom: c@d.example\r\nSubject: two\r\n\r\nsecond\r\n", kind=b"digest")),
     "list-footer-after-close": message(
-        multipart(text_part()) + b"\r\n_______________________________________________\r\nParents mailing
-list\r\n"),
+        multipart(text_part()) + b"\r\n_______________________________________________\r\nParents list\r\n"),
     "unclosed": message(multipart(text_part(), HTML, close=False)),
     "two-identical-types": message(b"Content-Type: text/plain\r\nContent-Type: text/plain\r\n\r\nhello\r\n"),
     "charset-spaced": message(b"Content-Type: text/plain; charset = utf-8\r\n\r\nhello\r\n"),

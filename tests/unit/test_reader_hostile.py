@@ -8,6 +8,7 @@ written anew. A case names the message, the name the program must be found under
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -25,9 +26,15 @@ from support.messages import (
     yenc,
 )
 
+from gatepost_config import settings
 from gatepost_milter.inspection import reader
 from gatepost_milter.inspection.defects import DEFECTS
+from gatepost_milter.inspection.inspect import inspect
+from gatepost_milter.inspection.inspectors import Inspectors
+from gatepost_milter.inspection.model import FileClass
+from gatepost_milter.spool import Spool
 
+LIMITS = settings.Inspection()
 MAX_PARTS = 2000
 
 
@@ -424,6 +431,47 @@ def test_the_defect_is_named(case: Case) -> None:
     codes = {defect.code for defect in reader.read(case.message, max_parts=MAX_PARTS).defects}
     assert case.defect in codes
     assert codes <= set(DEFECTS)
+
+
+@pytest.fixture(scope="module")
+def inspectors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inspectors]:
+    """Real inspector processes."""
+    pool = Inspectors(LIMITS, tmp_path_factory.mktemp("scratch"))
+    yield pool
+    pool.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
+def test_the_program_is_seen_for_what_it_is(case: Case, inspectors: Inspectors) -> None:
+    """Reader and inspectors together: a rule on programs catches every one of these messages."""
+    result = inspect(Spool.of(case.message), inspectors=inspectors, limits=LIMITS, deadline=60)
+    assert any(FileClass.EXECUTABLE in attachment.classes for attachment in result.attachments)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", [*ENCODINGS, *BASE64], ids=lambda case: case.id)
+def test_the_program_is_seen_under_a_harmless_name(case: Case, inspectors: Inspectors) -> None:
+    """Where the encoding is the trick, the content alone must give the program away."""
+    data = case.message.replace(b"setup.exe", b"report.pdf")
+    result = inspect(Spool.of(data), inspectors=inspectors, limits=LIMITS, deadline=60)
+    assert any(FileClass.EXECUTABLE in attachment.classes for attachment in result.attachments)
+
+
+@pytest.mark.parametrize(
+    ("id_", "code"),
+    [
+        ("base64-early-padding", "base64-ambiguous"),
+        ("base64-text-line-inside", "base64-ambiguous"),
+        ("base64-url-alphabet", "base64-ambiguous"),
+        ("encoding-quoted-broken-escape", "quoted-printable-broken"),
+    ],
+)
+def test_repairs_that_differ_are_named(id_: str, code: str, inspectors: Inspectors) -> None:
+    """Only decoding shows that clients would repair an encoding differently; it happens in the inspector."""
+    case = next(case for case in CASES if case.id == id_)
+    result = inspect(Spool.of(case.message), inspectors=inspectors, limits=LIMITS, deadline=60)
+    assert code in {defect.code for defect in result.defects}
 
 
 def test_the_header_field_order_is_not_believed() -> None:

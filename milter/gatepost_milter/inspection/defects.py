@@ -34,9 +34,7 @@ def _kinds(severity: Severity, **meanings: str) -> dict[str, DefectKind]:
 DEFECTS: Mapping[str, DefectKind] = {
     **_kinds(
         Severity.SLOPPY,
-        bare_newline="Some lines end in LF or CR alone instead of CRLF.",
         base64_undeclared="A file looks like base64 although no such encoding is declared.",
-        base64_sloppy="Base64 has lines of odd length or misses its padding; every client reads it alike.",
         boundary_long="A boundary is longer than the 70 characters of RFC 2046.",
         encoded_text_file="A file is written into the text as uuencode or yEnc.",
         field_repeated="A field that may appear once is repeated with the same meaning.",
@@ -69,7 +67,7 @@ DEFECTS: Mapping[str, DefectKind] = {
     **_kinds(
         Severity.UNINSPECTABLE,
         deadline="The time for looking into the message ran out.",
-        inspection_limit="A container holds more than is opened: too deep, too many members, too large, or too slow.",
+        inspection_limit="A container holds more than is opened: too deep, too many, too large, or too slow.",
         inspector_answer="A file broke the process that opened it.",
         inspector_crash="A file ended the process that opened it.",
         inspector_deadline="A file took too long to open.",

@@ -46,6 +46,13 @@ def decode(data: bytes, encoding: str) -> Decoded:
     return [("identity", data)]
 
 
+def defect(encoding: str, decoded: Decoded) -> str:
+    """The defect that the readings of ``decode`` amount to; empty when all clients read the same."""
+    if len(decoded) < 2:
+        return ""
+    return {"base64": "base64-ambiguous", "quoted-printable": "quoted-printable-broken"}.get(encoding, "")
+
+
 def embedded(text: bytes) -> list[tuple[bytes, bytes]]:
     """The files that are written into a text as uuencode, base64 with a begin line, or yEnc: (name, content)."""
     return uuencoded(text) + yencoded(text)

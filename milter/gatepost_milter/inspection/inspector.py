@@ -119,7 +119,10 @@ def examine(
     reason = failure = ""
     tired = False
     try:
-        for reading, data in encodings.decode(_slice(content, leaf), leaf.encoding):
+        decoded = encodings.decode(_slice(content, leaf), leaf.encoding)
+        if code := encodings.defect(leaf.encoding, decoded):
+            visit.defects.append(Defect(code=code, where=wire.place(leaf)))
+        for reading, data in decoded:
             visit.leaf(data, leaf=leaf, reading=reading)
     except MemoryError:
         reason, tired = "it needs too much memory to open", True
