@@ -16,7 +16,7 @@ demo: setup ## show gatepost at work (ARGS=--once to show and leave, ARGS='--mta
 test: setup-test lint types contracts ## prove everything: style, types, contracts, and all tests
 	$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS) </dev/null
 
-check: setup lint types contracts unit ## the quick part of `make test`, under a minute
+check: setup lint types contracts unit ## the quick part of `make test` (without slow tests), under a minute
 
 lint: setup
 	.venv/bin/ruff check .
@@ -29,7 +29,7 @@ contracts: setup
 	.venv/bin/lint-imports
 
 unit: setup
-	$(PYTHON) -m pytest -n 2 -q tests/unit $(ARGS) </dev/null
+	$(PYTHON) -m pytest -n 2 -q -m "not slow and not e2e" tests/unit $(ARGS) </dev/null
 
 setup:
 	@tests/setup.sh run
