@@ -13,6 +13,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -31,6 +32,9 @@ _FACT_LIMIT = 300
 _LIST_LIMIT = 20
 _WIDTH = 72
 _MESSAGE_ID = re.compile(r"<[\x21-\x3b\x3d\x3f-\x7e]{1,250}>\Z")
+_ADDRESS = re.compile(
+    r"""([^\s"(),:;<>@\[\\\]]{1,64}|"[^"\\\r\n]{1,62}")@([^\s"(),:;<>@\[\\\]]{1,255}|\[[0-9A-Za-z:.]{1,60}\])\Z"""
+)
 _NO_ANSWER = re.compile(
     r"(mailer-daemon|postmaster|no-?reply|do-?not-?reply|owner-.*|.*-(request|owner|bounces?)|.*-confirm.*)\Z",
     re.IGNORECASE,
@@ -104,8 +108,9 @@ def render(notice: Notice, *, settings: Settings, now: datetime) -> bytes:
     """
     try:
         facts = _facts(notice, settings)
-        text = _environment().get_template("notice.txt").render(facts=facts)
-        html = _environment().get_template("notice.html").render(facts=facts)
+        said = _said(facts)
+        text = _environment().get_template("notice.txt").render(facts=facts, said=said)
+        html = _environment().get_template("notice.html").render(facts=facts, said=said)
         return _composed(notice, facts, text, html, settings=settings, now=now)
     except (KeyError, TypeError, ValueError, AttributeError, TemplateError) as error:
         raise NoticeError(f"{type(error).__name__}: {error}") from error
@@ -197,6 +202,16 @@ def _facts(notice: Notice, settings: Settings) -> _Facts:
     )
 
 
+def _said(facts: _Facts) -> dict[str, str]:
+    """The sentences that text and HTML share, as plain strings: whoever shows them escapes them.
+
+    Called from inside the HTML template, a macro's result would count as escaped already, and it is not.
+    """
+    words: Any = _environment().get_template("words.txt").module
+    macros = {name: getattr(words, name) for name in ("happened", "next", "todo", "help", "automatic")}
+    return {name: " ".join(macro(facts).split()) for name, macro in macros.items()}
+
+
 def help_address(settings: Settings) -> str:
     """Where people get help: what the settings say, else IT Support's first mailbox, else the notices' sender."""
     mailboxes = settings.roles.get("it-support", [])
@@ -251,12 +266,11 @@ def _composed(notice: Notice, facts: _Facts, text: str, html: str, *, settings: 
     message = EmailMessage(policy=SMTP)
     sender = _from(settings)
     message["From"] = Address(display_name=f"{facts.school} mail gateway", addr_spec=sender)
-    message["To"] = _address(notice.to)
     if facts.help != sender:
         message["Reply-To"] = Address(addr_spec=facts.help)
     # The longest part of a subject is the original one: what happened has to be read first on a telephone.
     subject = facts.subject or "(no subject)"
-    message["Subject"] = _line(f"Auto: {_SUBJECTS[notice.kind]}: {subject}", limit=_SUBJECT_LIMIT)
+    subject = _line(f"Auto: {_SUBJECTS[notice.kind]}: {subject}", limit=_SUBJECT_LIMIT)
     message["Date"] = format_datetime(now)
     message["Auto-Submitted"] = "auto-replied" if notice.kind in _ANSWERS else "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
@@ -264,12 +278,17 @@ def _composed(notice: Notice, facts: _Facts, text: str, html: str, *, settings: 
     message.add_alternative(html, subtype="html", cte="quoted-printable")
     message["Content-Language"] = "en-GB"
     message.set_boundary(f"=-{hashlib.sha256(notice.message_id.encode()).hexdigest()[:40]}")
-    # These are written here because the library folds, or encodes, a Message-ID that is long.
-    fields = [f"Message-ID: {_required_id(notice.message_id)}"]
+    # These are written here because the library folds or encodes a long Message-ID, decodes encoded words in what
+    # it is given, line ends included, and cannot write an international address.
+    fields = [
+        f"Message-ID: {_required_id(notice.message_id)}",
+        f"To: {_required_address(notice.to)}",
+        f"Subject: {_encoded(subject)}",
+    ]
     original = str(notice.context.get("message_id", "")).strip()
     if _MESSAGE_ID.match(original):
         fields += [f"In-Reply-To: {original}", f"References: {original}"]
-    return "".join(f"{field}\r\n" for field in fields).encode("ascii") + message.as_bytes()
+    return "".join(f"{field}\r\n" for field in fields).encode() + message.as_bytes()
 
 
 def _required_id(message_id: str) -> str:
@@ -278,20 +297,23 @@ def _required_id(message_id: str) -> str:
     return message_id
 
 
-def _address(address: str) -> Address:
-    local, _, domain = address.rpartition("@")
-    if not local or not domain or _line(address) != address:
+def _required_address(address: str) -> str:
+    if not _ADDRESS.match(address) or not address.isprintable():
         raise ValueError("the notice's addressee has no good form")
-    if local.startswith('"'):
-        return Address(addr_spec=address)
-    return Address(username=local, domain=domain)
+    return address
+
+
+def _encoded(subject: str) -> str:
+    """A Subject's value: as it is if that is plain, else in encoded words, so that none in it is believed."""
+    charset = "us-ascii" if subject.isascii() and "=?" not in subject else "utf-8"
+    return Header(subject.encode("utf-8", "replace"), charset, header_name="Subject").encode(linesep="\r\n")
 
 
 @cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("gatepost_quarantine", "templates"),
-        autoescape=select_autoescape(["html"]),
+        autoescape=select_autoescape(["html"], default_for_string=False),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
