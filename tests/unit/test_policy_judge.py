@@ -219,7 +219,7 @@ def test_several_conditions_find_together(tmp_path: Path) -> None:
     judge = policy(tmp_path, rules)
     found = judge.judge(transaction(), inspection(attachment("a.rar", FileClass.OPAQUE), defects=["too-deep"]))
     assert [piece.kind for piece in found.findings[0].evidence] == ["attachment", "defect"]
-    assert judge.judge(transaction(), inspection(defects=["bare-newline"])).findings == ()
+    assert judge.judge(transaction(), inspection(defects=["boundary-long"])).findings == ()
 
 
 def test_a_defect_is_told_in_words() -> None:
