@@ -1,0 +1,275 @@
+"""``gatepost quarantine``: what a reviewer at a terminal sees, decides, and is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from support.quarantine import MESSAGE, chunks, explanation, finding, held, hold_event, recipient
+
+from gatepost_config.settings import Store
+from gatepost_config.words import Action, Direction, Evidence
+from gatepost_milter.cli import main
+from gatepost_quarantine.audit import Verb
+from gatepost_quarantine.held import HeldMessage, HeldRecipient, NoticeKind, State
+from gatepost_quarantine.sql import SqlStore, open_store
+from gatepost_quarantine.store import NotFoundError, OwedNotice, OwedRelease
+
+TEACHER = "teacher@school.example"
+HEAD = "head@school.example"
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqlStore]:
+    """The store that the commands open too."""
+    opened = open_store(
+        Store(url=f"sqlite:///{tmp_path / 'quarantine.db'}", free_floor=0), gateway="mx1.school.example"
+    )
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A settings file."""
+    path = tmp_path / "gatepost.yaml"
+    document = {
+        "school": {"name": "Example School", "domains": ["school.example"]},
+        "gateway": "mx1.school.example",
+        "store": {"url": f"sqlite:///{tmp_path / 'quarantine.db'}", "free_floor": 0},
+    }
+    path.write_text(json.dumps(document), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def run(config: Path, store: SqlStore) -> Run:
+    """Run ``gatepost quarantine``."""
+    return lambda *arguments: CliRunner().invoke(main, ["quarantine", *arguments, "--config", str(config)])
+
+
+def keep(store: SqlStore, content: bytes = MESSAGE, **changes: Any) -> HeldMessage:
+    """Hold a message."""
+    message = held(content, **changes)
+    store.hold(message, content=chunks(content), events=[hold_event(message)])
+    return message
+
+
+def lines(result: Result) -> list[dict[str, Any]]:
+    """The JSON lines of the output."""
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_an_empty_quarantine_says_so(run: Run) -> None:
+    """And is no failure."""
+    assert (run("list").stdout.strip(), run("list").exit_code) == ("Nothing is held.", 0)
+    assert run("list", "--rule", "x").stdout.strip() == "Nothing is held that matches."
+    assert run("list", "--json").stdout == ""
+
+
+def test_list_shows_what_a_reviewer_chooses_by(run: Run, store: SqlStore) -> None:
+    """Age, state, who, what and why, with an id that is long enough to act on."""
+    message = keep(store, recipients=[recipient(TEACHER), recipient(HEAD)])
+    result = run("list")
+    assert result.exit_code == 0
+    for said in (message.id[:8], "held", "Supplier", f"{TEACHER} +1", "Invoice", "executable-attachment"):
+        assert said in result.stdout
+
+
+def test_list_passes_its_filters_on(run: Run, store: SqlStore) -> None:
+    """Each option reaches the store."""
+    first = keep(store, b"1", subject="Trip")
+    second = keep(store, b"2", queue="safeguarding")
+    store.deny(second.id, actor="ann")
+
+    def ids(*options: str) -> list[str]:
+        return [each["id"] for each in lines(run("list", "--json", *options))]
+
+    assert set(ids()) == {first.id, second.id}
+    assert ids("--state", "held") == [first.id]
+    assert ids("--state", "denied", "--state", "released") == [second.id]
+    assert ids("--search", "TRIP") == [first.id]
+    assert ids("--queue", "safeguarding") == [second.id]
+    assert ids("--rule", "other") == []
+    assert len(ids("--limit", "1")) == 1
+    assert "there may be more" in run("list", "--limit", "1").stdout
+
+
+def test_show_says_why_first(run: Run, store: SqlStore) -> None:
+    """Then for whom, what is in it, and what was done; private evidence is for the console's break-glass only."""
+    found = finding(
+        [TEACHER],
+        evidence=(
+            Evidence(kind="attachment", name="setup.exe", where="part 2 › setup.exe"),
+            Evidence(kind="text", name="Blue7Whale", where="part 1", private=True),
+        ),
+    )
+    message = keep(
+        store,
+        explanation=explanation([TEACHER], findings=(found,)),
+        attachments=({"path": "part 2 › setup.exe", "detected": "application/x-dosexec", "size": 12345},),
+    )
+    result = run("show", message.id[:6])
+    assert result.exit_code == 0
+    parts = ["Why it is held", "is a Windows program", "KCS 2.6", "Recipients", TEACHER, "Attachments", "12.3 kB"]
+    places = [result.stdout.index(part) for part in [*parts, "History", "held:hold"]]
+    assert places == sorted(places)
+    assert "Blue7Whale" not in result.stdout + run("show", message.id, "--json").stdout
+
+
+def test_show_json_is_one_object(run: Run, store: SqlStore) -> None:
+    """With the explanation that every other surface shows."""
+    message = keep(store)
+    (shown,) = lines(run("show", "7kq-2mx", "--json"))
+    assert shown["id"] == message.id
+    assert shown["explanation"] == message.explanation.public().to_json()
+    assert [event["verb"] for event in shown["history"]] == [Verb.HOLD.value]
+
+
+def test_a_sealed_message_shows_its_frame_only(run: Run, store: SqlStore) -> None:
+    """KCS 1.10: no program of ours shows it, whatever was written down about it."""
+    sealed = HeldRecipient(address=TEACHER, direction=Direction.INBOUND, action=Action.SEAL)
+    message = keep(
+        store, recipients=[sealed], subject="Secret words", attachments=({"path": "secret.jpg", "size": 1},)
+    )
+    for options in (["list"], ["list", "--json"], ["show", message.id], ["show", message.id, "--json"]):
+        said = run(*options).stdout
+        assert message.id[:8] in said
+        assert not [word for word in ("Secret words", "secret.jpg", "Windows program", "Supplier") if word in said]
+    assert lines(run("list", "--json", "--search", "secret")) == []
+
+
+def test_what_came_with_a_message_cannot_act_on_the_terminal(run: Run, store: SqlStore) -> None:
+    """Escape sequences, markup and text that runs backwards are shown as letters or not at all."""
+    message = keep(
+        store,
+        subject="\x1b[2J\x1b]0;owned\x07 [bold red]x[/] \u202egpj.exe",
+        from_header="a\nb\x9b31m",
+        message_id="<\x1b[31m>",
+    )
+    for result in (run("list"), run("show", message.id), run("release", message.id)):
+        assert not set(result.stdout) & set("\x1b\x07\x9b\u202e")
+        assert result.exit_code == 0
+    assert "[bold red]x[/]" in run("list").stdout
+
+
+def test_release_owes_the_message_to_the_courier(run: Run, store: SqlStore) -> None:
+    """With who and why on record; the actor is whoever is logged in."""
+    message = keep(store)
+    result = run("release", message.id[:7], "--reason", "expected")
+    assert result.exit_code == 0
+    assert "releasing" in result.stdout
+    after = store.get(message.id).recipients[0]
+    assert (after.decided_by, after.reason) == (pwd.getpwuid(os.getuid()).pw_name, "expected")
+    (row,) = store.claim(worker="w", lease=60)
+    assert isinstance(row, OwedRelease)
+
+
+def test_behind_sudo_the_person_is_named(run: Run, store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """“root did it” is no record; and without root the variable proves nothing."""
+    monkeypatch.setenv("SUDO_USER", "ann")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    first = keep(store, b"1")
+    run("release", first.id)
+    assert store.get(first.id).recipients[0].decided_by == "ann"
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    second = keep(store, b"2")
+    run("release", second.id)
+    assert store.get(second.id).recipients[0].decided_by != "ann"
+
+
+def test_releasing_twice_gives_the_first_answer(run: Run, store: SqlStore) -> None:
+    """The second reviewer learns who was first, and the exit code is that of success."""
+    message = keep(store)
+    run("release", message.id, "--actor", "ann")
+    again = run("release", message.id, "--actor", "bob", "--json")
+    assert again.exit_code == 0
+    assert lines(again)[0]["recipients"][0]["decided_by"] == "ann"
+    assert len(store.claim(worker="w", lease=60)) == 1
+
+
+def test_one_recipient_or_another_address(run: Run, store: SqlStore) -> None:
+    """A copy for IT Support is one recipient's copy."""
+    message = keep(store, recipients=[recipient(TEACHER), recipient(HEAD)])
+    refused = run("release", message.id, "--to", "it@school.example")
+    assert (refused.exit_code, "name the one recipient" in refused.stdout) == (1, True)
+    assert run("release", message.id, "--recipient", HEAD, "--to", "it@school.example").exit_code == 0
+    after = store.get(message.id).recipients
+    assert [(each.state, each.released_to) for each in after] == [
+        (State.HELD, ""),
+        (State.RELEASING, "it@school.example"),
+    ]
+
+
+def test_several_ids_each_get_an_answer(run: Run, store: SqlStore) -> None:
+    """One that cannot be done stops none of the others, and shows in the exit code."""
+    good = [keep(store, str(number).encode()) for number in range(12)]
+    denied = keep(store, b"denied")
+    store.deny(denied.id, actor="ann")
+    ids = [*(each.id for each in good), "nothing", denied.id]
+    result = run("release", "--json", *ids)
+    assert result.exit_code == 1
+    answers = lines(result)
+    assert [answer["done"] for answer in answers] == [True] * 12 + [False, False]
+    assert "no held message" in answers[-2]["error"]
+    assert "denied" in answers[-1]["error"]
+    assert store.counts().owed == 12
+    shown = run("release", "nothing")
+    assert (shown.exit_code, "not done: there is no held message nothing" in shown.stdout) == (1, True)
+
+
+def test_deny_tells_a_known_sender_what_it_is_told_to(run: Run, store: SqlStore) -> None:
+    """The reason for the record is not in the notice."""
+    message = keep(store, sender="ann@school.example")
+    assert run("deny", message.id, "--reason", "malware", "--tell", "Use the portal.").exit_code == 0
+    assert store.get(message.id).recipients[0].state is State.DENIED
+    (row,) = store.claim(worker="w", lease=60)
+    assert isinstance(row, OwedNotice)
+    assert (row.notice.kind, row.notice.to) == (NoticeKind.DENIED, "ann@school.example")
+    assert "Use the portal." in str(row.notice.context)
+    assert "malware" not in str(row.notice.context)
+
+
+@pytest.mark.parametrize(
+    ("sender", "options"), [("", []), ("ann@school.example", ["--no-notice"])], ids=["unknown", "quietly"]
+)
+def test_deny_may_tell_nobody(run: Run, store: SqlStore, sender: str, options: list[str]) -> None:
+    """An unknown sender never hears of it, and sometimes a known one must not."""
+    message = keep(store, sender=sender)
+    assert run("deny", message.id, *options).exit_code == 0
+    assert store.counts().owed == 0
+
+
+def test_delete_removes_the_bytes(run: Run, store: SqlStore) -> None:
+    """Without a terminal there is nobody to ask."""
+    message = keep(store)
+    assert run("delete", message.id, "--reason", "asked for").exit_code == 0
+    assert store.get(message.id).recipients[0].state is State.DELETED
+    with pytest.raises(NotFoundError):
+        list(store.content(message.id))
+
+
+def test_show_of_nothing_is_a_no(run: Run) -> None:
+    """Exit code 1: the answer is no."""
+    result = run("show", "nothing")
+    assert (result.exit_code, result.stderr) == (1, "gatepost: there is no held message nothing\n")
+
+
+@pytest.mark.parametrize("command", [["list"], ["show", "x"], ["release", "x"], ["deny", "x"], ["delete", "x"]])
+def test_without_settings_or_store_it_cannot(tmp_path: Path, command: list[str]) -> None:
+    """Exit code 2, and the reason."""
+    missing = CliRunner().invoke(main, ["quarantine", *command, "--config", str(tmp_path / "no.yaml")])
+    assert (missing.exit_code, "cannot be read" in missing.stderr) == (2, True)
+    path = tmp_path / "gatepost.yaml"
+    school = {"name": "X", "domains": ["school.example"]}
+    store = {"url": f"sqlite:///{tmp_path}/missing/quarantine.db"}
+    path.write_text(json.dumps({"school": school, "store": store}), encoding="utf-8")
+    away = CliRunner().invoke(main, ["quarantine", *command, "--config", str(path)])
+    assert (away.exit_code, "store's folder must exist" in away.stderr) == (2, True)
