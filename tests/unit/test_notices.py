@@ -1,4 +1,4 @@
-"""What gatepost writes itself: nothing answers it, it tells nobody more than is theirs, and anybody can read it."""
+"""What gatepost writes itself: nothing answers it, it tells nobody too much, and anybody can read it."""
 
 from __future__ import annotations
 
