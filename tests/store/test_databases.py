@@ -56,6 +56,7 @@ def test_the_newest_revision_is_the_one_that_is_asked_for() -> None:
     assert ScriptDirectory.from_config(config).get_current_head() == HEAD
 
 
+@pytest.mark.slow
 def test_many_processes_may_open_a_new_store_at_once(url: str) -> None:
     """Milter, courier and console start together on a new machine."""
     program = (
@@ -263,6 +264,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [0, 1, 3, 7])
 def test_a_hold_that_is_killed_is_there_whole_or_not_at_all(
     url: str, configured: settings.Store, root: Path, after: int

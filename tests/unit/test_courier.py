@@ -501,6 +501,7 @@ def start() -> Iterator[Callable[[Path], subprocess.Popen[bytes]]]:
         process.wait(30)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["MAIL", "DATA", ".", "taken"])
 def test_a_courier_that_is_killed_loses_nothing(
     configured: Store, tmp_path: Path, where: str, start: Callable[[Path], subprocess.Popen[bytes]]
@@ -548,6 +549,7 @@ def test_a_courier_that_is_killed_loses_nothing(
     store.close()
 
 
+@pytest.mark.slow
 def test_the_service_ends_at_sigterm(configured: Store, tmp_path: Path, settings: Settings) -> None:
     """As the service manager runs it: settings from a file, log lines on standard output, exit status 0."""
     path = write_settings(settings, tmp_path / "gatepost.yaml")
@@ -563,6 +565,7 @@ def test_the_service_ends_at_sigterm(configured: Store, tmp_path: Path, settings
     assert service.wait(30) == 0
 
 
+@pytest.mark.slow
 def test_the_service_says_what_is_wrong_with_its_settings(tmp_path: Path) -> None:
     """Exit status 2, and the reason on standard error."""
     program = "from gatepost_quarantine.courier import service_main; service_main()"

@@ -168,6 +168,7 @@ def test_what_breaks_the_standards_arrives_as_it_was(store: SqlStore, sink: Sink
     assert released(store, sink, odd).endswith(b"+0000\r\n" + odd)
 
 
+@pytest.mark.slow
 def test_a_large_message_arrives_whole(store: SqlStore, sink: Sink) -> None:
     """Several stored pieces, cut anywhere, with dots at the start of lines."""
     content = MESSAGE + b"".join(b".%d\r\n..\r\n" % number for number in range(200_000))
