@@ -28,6 +28,17 @@ class Verb(StrEnum):
     READ = "held:read"
     NOTICE = "notice:send"
     NOTICE_GIVEN_UP = "notice:give-up"
+    RAW = "held:raw"
+    DOWNLOAD = "held:download"
+    DOOM = "held:doom"
+    SPARE = "held:spare"
+    MARK = "held:mark"
+    PASS_ON = "held:pass-on"  # noqa: S105 - an event, not a secret
+    NOTE = "held:note"
+    SIGN_IN = "console:sign-in"
+    SIGN_IN_REFUSED = "console:sign-in-refused"
+    SIGN_OUT = "console:sign-out"
+    ACCOUNT = "console:account"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -68,7 +68,8 @@ class Counts:
     """The state of the store in numbers, for metrics and ``gatepost doctor``.
 
     ``unreviewed`` counts recipients that are held, ``owed`` outbox rows; ages are in seconds, 0 when there is
-    nothing to wait for. ``free`` and ``floor`` are bytes; ``free`` is -1 where the database cannot tell.
+    nothing to wait for. ``unreviewed_by_queue`` has the queues in which anybody waits, ``owed_by_kind`` always
+    both kinds. ``free`` and ``floor`` are bytes; ``free`` is -1 where the database cannot tell.
     """
 
     unreviewed: int
@@ -77,6 +78,8 @@ class Counts:
     oldest_owed: float
     free: int
     floor: int
+    unreviewed_by_queue: Mapping[str, int] = field(default_factory=dict)
+    owed_by_kind: Mapping[str, int] = field(default_factory=dict)
 
 
 class Store(Protocol):

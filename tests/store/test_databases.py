@@ -26,7 +26,7 @@ from gatepost_quarantine.audit import Event, Verb, verify
 from gatepost_quarantine.sql import SqlStore, open_store
 from gatepost_quarantine.sql.database import Database
 from gatepost_quarantine.sql.migrate import HEAD, migrate
-from gatepost_quarantine.sql.schema import metadata
+from gatepost_quarantine.sql.console_schema import metadata
 from gatepost_quarantine.store import Filter, StoreError
 
 GATEWAY = "mx1.school.example"

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from datetime import datetime
 
 from gatepost_config import settings as configured
+from gatepost_quarantine.sql.console_store import SqlReview
 from gatepost_quarantine.sql.database import Database
 from gatepost_quarantine.sql.migrate import migrate
 from gatepost_quarantine.sql.store import SqlStore
 
-__all__ = ["SqlStore", "open_store"]
+__all__ = ["SqlReview", "SqlStore", "open_review", "open_store"]
 
 
 def open_store(
@@ -26,3 +27,14 @@ def open_store(
     return (
         SqlStore(database, gateway=gateway) if clock is None else SqlStore(database, gateway=gateway, clock=clock)
     )
+
+
+def open_review(
+    settings: configured.Store, *, gateway: str, clock: Callable[[], datetime] | None = None
+) -> tuple[SqlStore, SqlReview]:
+    """The store, and what the console asks besides, on one set of connections. Raises StoreError."""
+    database = Database(settings.url, floor=settings.free_floor)
+    migrate(database)
+    if clock is None:
+        return SqlStore(database, gateway=gateway), SqlReview(database, gateway=gateway)
+    return SqlStore(database, gateway=gateway, clock=clock), SqlReview(database, gateway=gateway, clock=clock)

@@ -66,6 +66,12 @@ def message_row(held: HeldMessage) -> dict[str, Any]:
     }
 
 
+def queues(held: HeldMessage) -> list[str]:
+    """The roles that review the message: its own queue, and those of all findings that act."""
+    named = {held.queue, *(finding.queue for finding in held.explanation.acting())}
+    return sorted(clean(each) for each in named if each)
+
+
 def recipient_row(held_id: str, position: int, recipient: HeldRecipient) -> dict[str, Any]:
     """The columns of ``recipient``."""
     record = {
@@ -107,7 +113,7 @@ def held_message(row: Row[Any], recipients: Sequence[Row[Any]]) -> HeldMessage:
         subject=record["subject"],
         from_header=record["from_header"],
         message_id=record["message_id"],
-        queue=record["queue"],
+        queue=row.queue,  # it may have been passed on since
         attachments=tuple(record["attachments"]),
         received_at=moment(row.received_at),
     )
@@ -216,7 +222,10 @@ def _search_text(held: HeldMessage) -> str:
         held.message_id,
         held.queue_id,
         held.explanation.support_id,
+        *(finding.rule for finding in held.explanation.acting()),
+        *(finding.clause for finding in held.explanation.acting()),
         *(str(each.get("name", "")) for each in held.attachments),
         *(each.address for each in held.recipients),
+        *(str(each.get("sha256", "")) for each in held.attachments),
     ]
     return clean("\n".join(word for word in words if word)).casefold()[:_SEARCH_LIMIT]

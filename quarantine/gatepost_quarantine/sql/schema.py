@@ -54,6 +54,15 @@ message_rule = Table(
     Index("message_rule_rule", "rule"),
 )
 
+# Which roles review it: those of the rules that act, until it is passed on to another.
+message_reviewer = Table(
+    "message_reviewer",
+    metadata,
+    Column("message_id", Text, ForeignKey("message.id"), primary_key=True),
+    Column("queue", Text, primary_key=True),
+    Index("message_reviewer_queue", "queue"),
+)
+
 # Where it stands for one recipient. ``record`` is what never changes about the recipient.
 recipient = Table(
     "recipient",

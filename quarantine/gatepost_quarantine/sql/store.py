@@ -14,7 +14,7 @@ from gatepost_quarantine.audit import Event, Link, Verb
 from gatepost_quarantine.held import Chunks, HeldMessage, HoldOutcome, Notice, State
 from gatepost_quarantine.sql import chain, chunks, decisions, outbox, records
 from gatepost_quarantine.sql.database import Database
-from gatepost_quarantine.sql.schema import chunk, key_window, message, message_rule, recipient
+from gatepost_quarantine.sql.schema import chunk, key_window, message, message_reviewer, message_rule, recipient
 from gatepost_quarantine.sql.schema import outbox as outbox_table
 from gatepost_quarantine.store import (
     ConflictError,
@@ -77,6 +77,11 @@ class SqlStore:
             if rules:
                 found = [{"message_id": held.id, "rule": rule} for rule in sorted(rules)]
                 connection.execute(insert(message_rule), found)
+            queues = records.queues(held)
+            if queues:
+                connection.execute(
+                    insert(message_reviewer), [{"message_id": held.id, "queue": each} for each in queues]
+                )
             size = pieces.keep(connection, held.id)
             if size != held.size:
                 raise StoreError(f"the message has {size:,} bytes, not {held.size:,}: nothing was kept")
@@ -272,17 +277,27 @@ class SqlStore:
         owed = outbox_table.c.state == outbox.RowState.OWED
         waiting = and_(recipient.c.message_id == message.c.id, recipient.c.state == State.HELD)
         with self._database.read() as connection:
-            unreviewed = connection.execute(
-                select(func.count(), func.min(message.c.received_at)).select_from(message).join(recipient, waiting)
-            ).one()
-            late = connection.execute(select(func.count(), func.min(outbox_table.c.created_at)).where(owed)).one()
+            queues = connection.execute(
+                select(message.c.queue, func.count(), func.min(message.c.received_at))
+                .join(recipient, waiting)
+                .group_by(message.c.queue)
+            ).all()
+            kinds = connection.execute(
+                select(outbox_table.c.kind, func.count(), func.min(outbox_table.c.created_at))
+                .where(owed)
+                .group_by(outbox_table.c.kind)
+            ).all()
+        by_kind = dict.fromkeys((outbox.RELEASE, outbox.NOTICE), 0) | {kind: count for kind, count, _ in kinds}
+        by_queue = {queue: count for queue, count, _ in queues}
         return Counts(
-            unreviewed=unreviewed[0],
-            oldest_unreviewed=_age(unreviewed[1], now),
-            owed=late[0],
-            oldest_owed=_age(late[1], now),
+            unreviewed=sum(by_queue.values()),
+            oldest_unreviewed=_age(min((oldest for _, _, oldest in queues), default=None), now),
+            owed=sum(by_kind.values()),
+            oldest_owed=_age(min((oldest for _, _, oldest in kinds), default=None), now),
             free=self._database.free(),
             floor=self._database.floor,
+            unreviewed_by_queue=by_queue,
+            owed_by_kind=by_kind,
         )
 
     def tidy(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from gatepost_quarantine.sql.schema import metadata
+from gatepost_quarantine.sql.console_schema import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
