@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gatepost_quarantine.audit import GENESIS, Event, Link, link
 from gatepost_quarantine.sql.database import Database
 from gatepost_quarantine.sql.records import clean_event, event_link, event_row
 from gatepost_quarantine.sql.schema import chain_head, event
+from gatepost_quarantine.sql.statements import Statement, insertion
 
 _PAGE = 1000
+
+_EVENT = insertion(event)
+_OF_GATEWAY = chain_head.c.gateway == bindparam("gateway_")
+_HEAD = Statement(
+    lambda _dialect: select(chain_head.c.seq, chain_head.c.digest).where(_OF_GATEWAY).with_for_update()
+)
+_MOVE_HEAD = Statement(lambda _dialect: update(chain_head).where(_OF_GATEWAY), columns=("seq", "digest"))
 
 
 def append(connection: Connection, gateway: str, events: Sequence[Event]) -> None:
@@ -26,9 +34,8 @@ def append(connection: Connection, gateway: str, events: Sequence[Event]) -> Non
         made = link(clean_event(each), gateway=gateway, seq=seq, previous=previous)
         previous = made.digest
         rows.append(event_row(made))
-    connection.execute(insert(event), rows)
-    head = update(chain_head).where(chain_head.c.gateway == gateway)
-    connection.execute(head.values(seq=seq, digest=previous))
+    _EVENT.run_all(connection, rows)
+    _MOVE_HEAD.run(connection, {"gateway_": gateway, "seq": seq, "digest": previous})
 
 
 def of_message(connection: Connection, held_id: str) -> list[Event]:
@@ -54,11 +61,10 @@ def read(database: Database, gateway: str) -> Iterator[Link]:
 
 
 def _lock_head(connection: Connection, gateway: str) -> tuple[int, str]:
-    head = select(chain_head.c.seq, chain_head.c.digest).where(chain_head.c.gateway == gateway).with_for_update()
-    row = connection.execute(head).one_or_none()
+    row = _HEAD.run(connection, {"gateway_": gateway}).one_or_none()
     if row is None:
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         first = dialect.insert(chain_head).values(gateway=gateway, seq=0, digest=GENESIS)
         connection.execute(first.on_conflict_do_nothing())
-        row = connection.execute(head).one()
+        row = _HEAD.run(connection, {"gateway_": gateway}).one()
     return row.seq, row.digest

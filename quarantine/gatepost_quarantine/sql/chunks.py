@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import zstandard
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
 from gatepost_quarantine.sql.database import Database
 from gatepost_quarantine.sql.schema import chunk, message
+from gatepost_quarantine.sql.statements import insertion
 from gatepost_quarantine.store import NotFoundError, StoreError
 
 PIECE = 512 * 1024
@@ -19,6 +20,7 @@ READY = 24 * 1024 * 1024
 """Compressed bytes that are made ready before the transaction starts; a larger message is finished inside it."""
 
 _LEVEL = 1
+_CHUNK = insertion(chunk)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,11 @@ class Pieces:
     def keep(self, connection: Connection, held_id: str) -> int:
         """Insert every piece. The number of bytes before compression."""
         size = 0
-        statement = insert(chunk)
         for pieces in (self._ready, self._rest):
             for piece in pieces:
                 size += piece.size
                 row = {"message_id": held_id, "position": piece.position, "size": piece.size, "data": piece.data}
-                connection.execute(statement, row)
+                _CHUNK.run(connection, row)
         return size
 
 

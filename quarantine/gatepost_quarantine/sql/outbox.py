@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, update
 
 from gatepost_quarantine.audit import Event, Verb
 from gatepost_quarantine.held import HeldMessage, Notice, State
 from gatepost_quarantine.sql import records
 from gatepost_quarantine.sql.schema import outbox, recipient
+from gatepost_quarantine.sql.statements import insertion
 from gatepost_quarantine.store import OwedNotice, OwedRelease
 
 RELEASE, NOTICE = "release", "notice"
+
+_OWE = insertion(outbox, without=("id",))
 
 
 class RowState(StrEnum):
@@ -38,14 +41,14 @@ def owe_notices(connection: Connection, notices: Sequence[Notice], *, held_id: s
         )
         for each in notices
     ]
-    if rows:
-        connection.execute(insert(outbox), rows)
+    _OWE.run_all(connection, rows)
 
 
 def owe_release(connection: Connection, *, held_id: str, position: int, to: str, now: int) -> None:
     """Owe the release of a held message to one of its recipients, perhaps at another address."""
-    connection.execute(
-        insert(outbox), _row(RELEASE, now=now, message_id=held_id, position=position, recipient=records.clean(to))
+    _OWE.run(
+        connection,
+        _row(RELEASE, now=now, message_id=held_id, position=position, recipient=records.clean(to)),
     )
 
 
@@ -174,7 +177,8 @@ def give_up(connection: Connection, row: int, *, reply: str, actor: str, now: in
 
 def _row(kind: str, *, now: int, **values: Any) -> dict[str, Any]:
     empty = {"position": None, "notice": "", "attempts": 0, "lease_owner": "", "reply": ""}
-    return {"kind": kind, "state": RowState.OWED, "created_at": now, "due_at": now, **empty, **values}
+    never = dict.fromkeys(("rendered", "lease_until", "done_at"))
+    return {"kind": kind, "state": RowState.OWED, "created_at": now, "due_at": now, **empty, **never, **values}
 
 
 def _owed(connection: Connection, row: int) -> Row[Any] | None:

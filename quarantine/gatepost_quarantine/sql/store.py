@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, exists, func, insert, select, text, update
+from sqlalchemy import Connection, Executable, and_, bindparam, delete, exists, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gatepost_quarantine.audit import Event, Link, Verb
@@ -16,6 +16,7 @@ from gatepost_quarantine.sql import chain, chunks, decisions, outbox, records
 from gatepost_quarantine.sql.database import Database
 from gatepost_quarantine.sql.schema import chunk, key_window, message, message_reviewer, message_rule, recipient
 from gatepost_quarantine.sql.schema import outbox as outbox_table
+from gatepost_quarantine.sql.statements import Statement, insertion
 from gatepost_quarantine.store import (
     ConflictError,
     Counts,
@@ -33,6 +34,26 @@ WINDOW_WITHOUT = timedelta(minutes=15)
 """How long it joins without one: two such mails a day apart may well be two mails."""
 
 _GATEPOST_MILTER = "gatepost-milter"
+
+_MESSAGE = insertion(message)
+_RECIPIENT = insertion(recipient)
+_RULE = insertion(message_rule)
+_REVIEWER = insertion(message_reviewer)
+
+
+def _take_key(dialect: str) -> Executable:
+    """Become the owner of a key unless its window is open; a row comes back for the owner only."""
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    names = ("key", "held_id", "expires_at")
+    taking = insert(key_window).values({name: bindparam(name) for name in names})
+    return taking.on_conflict_do_update(
+        index_elements=[key_window.c.key],
+        set_={"held_id": taking.excluded.held_id, "expires_at": taking.excluded.expires_at},
+        where=key_window.c.expires_at <= bindparam("now"),
+    ).returning(key_window.c.key)
+
+
+_TAKE_KEY = Statement(_take_key)
 
 
 def _utc_now() -> datetime:
@@ -70,18 +91,13 @@ class SqlStore:
                 joined = Event(verb=Verb.JOIN, actor=actor, held_id=first, details=details, at=self._clock())
                 chain.append(connection, self._gateway, [joined])
                 return HoldOutcome(held_id=first, joined=True)
-            connection.execute(insert(message), records.message_row(held))
+            _MESSAGE.run(connection, records.message_row(held))
             rows = [records.recipient_row(held.id, place, each) for place, each in enumerate(held.recipients)]
-            connection.execute(insert(recipient), rows)
-            rules = {finding.rule for finding in held.explanation.acting()}
-            if rules:
-                found = [{"message_id": held.id, "rule": rule} for rule in sorted(rules)]
-                connection.execute(insert(message_rule), found)
+            _RECIPIENT.run_all(connection, rows)
+            rules = sorted({finding.rule for finding in held.explanation.acting()})
+            _RULE.run_all(connection, [{"message_id": held.id, "rule": each} for each in rules])
             queues = records.queues(held)
-            if queues:
-                connection.execute(
-                    insert(message_reviewer), [{"message_id": held.id, "queue": each} for each in queues]
-                )
+            _REVIEWER.run_all(connection, [{"message_id": held.id, "queue": each} for each in queues])
             size = pieces.keep(connection, held.id)
             if size != held.size:
                 raise StoreError(f"the message has {size:,} bytes, not {held.size:,}: nothing was kept")
@@ -332,16 +348,7 @@ class SqlStore:
             "held_id": owner,
             "expires_at": now + window // timedelta(microseconds=1),
         }
-        dialect = sqlite if self._database.on_sqlite else postgresql
-        taking = dialect.insert(key_window).values(row)
-        taken = connection.execute(
-            taking.on_conflict_do_update(
-                index_elements=[key_window.c.key],
-                set_={"held_id": row["held_id"], "expires_at": row["expires_at"]},
-                where=key_window.c.expires_at <= now,
-            ).returning(key_window.c.key)
-        )
-        if taken.first() is not None:
+        if _TAKE_KEY.run(connection, row | {"now": now}).first() is not None:
             return ""
         earlier = select(key_window.c.held_id).where(key_window.c.key == row["key"])
         return str(connection.execute(earlier).scalar_one())
