@@ -144,6 +144,15 @@ class Notices(Model):
     )
 
 
+class Metrics(Model):
+    """Numbers for Prometheus."""
+
+    listen: HostPort | Literal[""] = Field(
+        default="127.0.0.1:9464",
+        description="Where Prometheus asks for them (path /metrics), as HOST:PORT; empty for nowhere.",
+    )
+
+
 class Log(Model):
     """What is written to standard output, and how."""
 
@@ -188,6 +197,7 @@ class Settings(Model):
     store: Store = Field(default=Store(), description="Where held messages and owed mails are kept.")
     courier: Courier = Field(default=Courier(), description="How held mail and notices go out.")
     notices: Notices = Field(default=Notices(), description="Who notices come from, and who answers questions.")
+    metrics: Metrics = Field(default=Metrics(), description="Numbers for Prometheus.")
     log: Log = Field(default=Log(), description="What is written to standard output, and how.")
 
     _source: Source | None = PrivateAttr(default=None)

@@ -12,12 +12,15 @@ from gatepost_config.documents import load_settings
 from gatepost_config.errors import ConfigError, Problem
 from gatepost_config.settings import Settings
 from gatepost_milter import daemon
-from gatepost_milter.gate import Deadlines, Gate, Keeper
+from gatepost_milter.bypass import BypassError, bypass_active, state_directory
+from gatepost_milter.gate import Deadlines, Gate, Keeper, expect_findings
 from gatepost_milter.inspection.inspect import inspect
 from gatepost_milter.inspection.inspectors import Inspectors
 from gatepost_milter.policy import policy
 from gatepost_milter.policy.policy import Policy
+from gatepost_milter.scrape import Sources
 from gatepost_quarantine.sql import open_store
+from gatepost_quarantine.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,7 @@ def open_gate(loaded: Loaded, *, store: Keeper) -> Iterator[Gate]:
     """
     settings = loaded.settings
     limits = settings.inspection
+    expect_findings((each.rule.id, each.rule.mode) for each in loaded.policy.rules)
     inspectors = Inspectors(limits, settings.spool.directory)
     try:
         yield Gate(
@@ -69,7 +73,28 @@ def plan(path: Path) -> daemon.Plan:
         drain=settings.drain,
         spool=settings.spool,
         open_gate=partial(open_gate, loaded, store=store),
+        sources=_sources(loaded, store=store),
     )
+
+
+def _sources(loaded: Loaded, *, store: Store) -> Sources:
+    """What Prometheus is told beside what the workers count."""
+    settings, policy = loaded.settings, loaded.policy
+    return Sources(
+        listen=settings.metrics.listen,
+        policy=policy.ref,
+        counts=store.counts,
+        bypassed=partial(_bypassed, state_directory(settings.store.url)),
+        queues=tuple(dict.fromkeys(each.rule.queue for each in policy.rules if each.rule.queue)),
+        directory_problems=len(policy.directory.problems) if policy.directory is not None else 0,
+    )
+
+
+def _bypassed(state: Path) -> bool:
+    try:
+        return bypass_active(state) is not None
+    except BypassError:
+        return True  # a record that cannot be read was written by a bypass
 
 
 def serve(path: Path) -> int:

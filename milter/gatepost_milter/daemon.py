@@ -17,8 +17,9 @@ import socket
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from threading import Thread
 from time import monotonic, sleep
@@ -29,9 +30,11 @@ import structlog
 
 from gatepost_config import settings
 from gatepost_config.errors import ConfigError
-from gatepost_milter import session
+from gatepost_milter import metrics, session
 from gatepost_milter.clerks import Clerks
 from gatepost_milter.inspection.inspectors import InspectorsError
+from gatepost_milter.metrics import Counter, Gauge
+from gatepost_milter.scrape import Scraper, Sources
 from gatepost_quarantine.store import StoreError
 
 NAME = "gatepost"
@@ -48,6 +51,16 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _DESCRIPTORS = Path("/proc/self/fd")
 _READY, _DRAIN, _FINISH = b"r", b"d", b"f"
 
+WORKERS = Gauge(
+    "gatepost_workers", "Workers of the generation in force that take mail.", multiprocess_mode=metrics.EACH
+)
+RELOAD_OK = Gauge(
+    "gatepost_reload_ok", "Whether what was last loaded is in force: 1 or 0.", multiprocess_mode=metrics.EACH
+)
+RELOADS = Counter("gatepost_reloads", "Times that settings and policy were loaded again, by result.", ["result"])
+for _result in ("ok", "refused"):
+    RELOADS.labels(result=_result)
+
 _log = structlog.get_logger("gatepost.daemon")
 
 
@@ -61,7 +74,7 @@ class Plan:
 
     ``address`` is an absolute path or ``inet:PORT@ADDRESS``; ``mode`` the permissions of a Unix socket.
     ``drain`` is in seconds. ``open_gate`` is called in each worker while it is still single-threaded; leaving
-    its context closes what it opened.
+    its context closes what it opened. ``sources`` are what Prometheus is told beside what the workers count.
     """
 
     address: str
@@ -70,6 +83,7 @@ class Plan:
     drain: float
     spool: settings.Spool
     open_gate: Callable[[], AbstractContextManager[session.Gate]]
+    sources: Sources | None = None
 
 
 def run(load: Callable[[], Plan]) -> int:
@@ -78,8 +92,8 @@ def run(load: Callable[[], Plan]) -> int:
     Raises what the first ``load`` raises (ConfigError, StoreError), and ListenError.
     """
     plan = load()
-    with _listen(plan) as listener:
-        return _Master(load, plan, listener).run()
+    with _listen(plan) as listener, _numbers(plan) as numbers:
+        return _Master(load, plan, listener, numbers).run()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +114,13 @@ class _Listener:
 
 @dataclass(slots=True, kw_only=True)
 class _Worker:
-    """A worker process as the master knows it."""
+    """A worker process as the master knows it.
 
+    ``place`` is its number among the workers of its generation, ``slot`` its number among all that live: the
+    lowest that was free, so that its metrics go on in the files of one that has ended.
+    """
+
+    place: int
     slot: int
     pid: int
     control: socket.socket
@@ -111,7 +130,7 @@ class _Worker:
 
 @dataclass(slots=True, kw_only=True)
 class _Crew:
-    """The workers of one generation, by slot. ``due`` holds when an empty slot is to be filled."""
+    """The workers of one generation, by place. ``due`` holds when an empty place is to be filled."""
 
     number: int
     plan: Plan
@@ -132,9 +151,11 @@ class _Crew:
 class _Master:
     """Starts workers, replaces those that die, and takes one generation after the other."""
 
-    def __init__(self, load: Callable[[], Plan], plan: Plan, listener: _Listener) -> None:
+    def __init__(self, load: Callable[[], Plan], plan: Plan, listener: _Listener, numbers: Path | None) -> None:
         self._load = load
         self._listener = listener
+        self._numbers = numbers
+        self._scraper = Scraper(numbers, fork=self._fork)
         self._selector = selectors.PollSelector()  # not epoll: that would be shared with the children
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._generations = 1
@@ -155,6 +176,7 @@ class _Master:
                     else:
                         self._hear(key.data)
                 self._keep_time()
+        self._scraper.end()
         self._selector.close()
         _log.info("stopped", code=self._code)
         return self._code
@@ -190,10 +212,13 @@ class _Master:
         """Seconds until something is due without anybody saying so."""
         times = [time for crew in self._crews for time in crew.due.values()]
         times += [crew.kill_at for crew in self._crews if crew.kill_at is not None]
+        times += [self._scraper.due] if self._scraper.due is not None else []
         return max(0.0, min(times) - monotonic()) if times else None
 
     def _keep_time(self) -> None:
         now = monotonic()
+        if self._scraper.due is not None and now >= self._scraper.due:
+            self._scraper.start()
         for crew in self._crews:
             if crew.kill_at is not None and now >= crew.kill_at:
                 self._kill(crew)
@@ -201,15 +226,33 @@ class _Master:
                 self._fill(crew)
 
     def _fill(self, crew: _Crew) -> None:
-        """Start a worker in every empty slot that is due."""
+        """Start a worker in every empty place that is due."""
         now = monotonic()
-        for slot in range(crew.plan.workers):
-            if slot not in crew.workers and crew.due.get(slot, now) <= now:
-                crew.due.pop(slot, None)
-                self._start(crew, slot)
+        for place in range(crew.plan.workers):
+            if place not in crew.workers and crew.due.get(place, now) <= now:
+                crew.due.pop(place, None)
+                self._start(crew, place)
 
-    def _start(self, crew: _Crew, slot: int) -> None:
+    def _start(self, crew: _Crew, place: int) -> None:
+        taken = {worker.slot for each in self._crews for worker in each.workers.values()}
+        slot = next(number for number in count() if number not in taken)
         ours, theirs = socket.socketpair()
+
+        def work() -> int:
+            ours.close()
+            self._scraper.leave()
+            if self._numbers is not None:
+                _attach(self._numbers, str(slot))
+            return _work(crew.plan, self._listener, theirs, slot=slot, generation=crew.number)
+
+        pid = self._fork(work)
+        theirs.close()
+        worker = _Worker(place=place, slot=slot, pid=pid, control=ours, started=monotonic())
+        crew.workers[place] = worker
+        self._selector.register(ours, selectors.EVENT_READ, worker)
+
+    def _fork(self, work: Callable[[], int]) -> int:
+        """Do ``work`` in a child process, which ends with the code that it returns; the child's pid."""
         gc.collect()
         gc.freeze()  # what is loaded stays shared between the processes (copy on write)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {*_SIGNALS, signal.SIGCHLD})
@@ -217,21 +260,18 @@ class _Master:
         if pid == 0:
             code = 1
             try:
-                self._forget_master(ours)
+                self._forget_master()
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
-                code = _work(crew.plan, self._listener, theirs, slot=slot, generation=crew.number)
+                code = work()
             finally:
                 # A child must never run on in its parent's code, whatever happened to it.
                 if sys.exc_info()[0] is not None:
-                    _log.exception("worker failed", slot=slot, generation=crew.number)
+                    _log.exception("process failed")
                 os._exit(code)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        theirs.close()
-        worker = _Worker(slot=slot, pid=pid, control=ours, started=monotonic())
-        crew.workers[slot] = worker
-        self._selector.register(ours, selectors.EVENT_READ, worker)
+        return pid
 
-    def _forget_master(self, ours: socket.socket) -> None:
+    def _forget_master(self) -> None:
         """In the child: drop what belongs to the master, or its death would never be noticed."""
         signal.set_wakeup_fd(-1)
         for number in _SIGNALS:
@@ -240,7 +280,6 @@ class _Master:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._wake_reader.close()
         self._wake_writer.close()
-        ours.close()
         for crew in self._crews:
             for worker in crew.workers.values():
                 worker.control.close()
@@ -257,6 +296,7 @@ class _Master:
             self._selector.unregister(worker.control)
             return
         worker.ready = True
+        self._count_workers()
         for crew in self._crews:
             if crew.ready and not crew.draining and crew is not self._in_force:
                 self._enforce(crew)
@@ -266,11 +306,19 @@ class _Master:
         before, self._in_force = self._in_force, crew
         if before is not None:
             self._drain(before)
+            RELOADS.labels(result="ok").inc()
+        RELOAD_OK.set(1)
+        self._count_workers()
+        self._scraper.follow(crew.plan.sources)
         _log.info("ready", generation=crew.number, workers=crew.plan.workers, socket=crew.plan.address)
         _notify("READY=1", f"STATUS=generation {crew.number}, {crew.plan.workers} workers")
         if self._reload_again:
             self._reload_again = False
             self._reload()
+
+    def _count_workers(self) -> None:
+        force = self._in_force
+        WORKERS.set(0 if force is None else sum(worker.ready for worker in force.workers.values()))
 
     def _reload(self) -> None:
         """Load again. What is in force stays in force until the new generation is complete."""
@@ -283,8 +331,7 @@ class _Master:
         try:
             plan = self._load()
         except (ConfigError, StoreError, OSError) as error:
-            _log.error("reload refused", reason=str(error), in_force=self._in_force.number)
-            _notify("READY=1", f"STATUS=reload refused, generation {self._in_force.number} stays in force")
+            self._refuse(str(error), self._in_force)
             return
         if (plan.address, plan.mode) != (self._in_force.plan.address, self._in_force.plan.mode):
             _log.warning("the socket changes only at a restart", socket=self._in_force.plan.address)
@@ -292,6 +339,14 @@ class _Master:
         crew = _Crew(number=self._generations, plan=plan)
         self._crews.append(crew)
         self._fill(crew)
+
+    @staticmethod
+    def _refuse(reason: str, in_force: _Crew) -> None:
+        """What was to be loaded is no good: say so wherever somebody may look."""
+        RELOADS.labels(result="refused").inc()
+        RELOAD_OK.set(0)
+        _log.error("reload refused", reason=reason, in_force=in_force.number)
+        _notify("READY=1", f"STATUS=reload refused, generation {in_force.number} stays in force")
 
     def _stop(self) -> None:
         """End when all sessions have; asked again, end at once."""
@@ -333,16 +388,21 @@ class _Master:
                 return
             if pid == 0:
                 return
+            if pid == self._scraper.pid:
+                self._scraper.bury(os.waitstatus_to_exitcode(status))
             for crew in tuple(self._crews):
                 for worker in tuple(crew.workers.values()):
                     if worker.pid == pid:
                         self._bury(crew, worker, os.waitstatus_to_exitcode(status))
 
     def _bury(self, crew: _Crew, worker: _Worker, code: int) -> None:
-        del crew.workers[worker.slot]
+        del crew.workers[worker.place]
         with suppress(KeyError):  # unless its closed line was heard before
             self._selector.unregister(worker.control)
         worker.control.close()
+        self._count_workers()
+        if self._numbers is not None:
+            metrics.forget(self._numbers, str(worker.slot))
         if crew.draining:
             _log.info("worker ended", slot=worker.slot, pid=worker.pid, generation=crew.number, code=code)
             if not crew.workers:
@@ -353,9 +413,9 @@ class _Master:
             self._abandon(crew)
             return
         lived = monotonic() - worker.started
-        deaths = 0 if lived > QUICK_DEATH else crew.deaths.get(worker.slot, -1) + 1
-        crew.deaths[worker.slot] = deaths
-        crew.due[worker.slot] = monotonic() + RESTART_DELAYS[min(deaths, len(RESTART_DELAYS) - 1)]
+        deaths = 0 if lived > QUICK_DEATH else crew.deaths.get(worker.place, -1) + 1
+        crew.deaths[worker.place] = deaths
+        crew.due[worker.place] = monotonic() + RESTART_DELAYS[min(deaths, len(RESTART_DELAYS) - 1)]
 
     def _abandon(self, crew: _Crew) -> None:
         """A generation cannot start: the one before it stays; at the very start there is none, and we end."""
@@ -363,13 +423,33 @@ class _Master:
             self._code = 1
             self._stop()
             return
-        _log.error("reload refused", reason="a new worker could not start", in_force=self._in_force.number)
-        _notify("READY=1", f"STATUS=reload failed, generation {self._in_force.number} stays in force")
+        self._refuse("a new worker could not start", self._in_force)
         self._drain(crew)
 
 
 def _noted(_number: int, _frame: FrameType | None) -> None:
     """Python needs a handler for the wake-up descriptor to be written."""
+
+
+@contextmanager
+def _numbers(plan: Plan) -> Iterator[Path | None]:
+    """Where this daemon's processes keep count; None where the disk does not let them, for mail goes first."""
+    with ExitStack() as stack:
+        directory = None
+        try:
+            directory = stack.enter_context(metrics.folder(plan.spool.directory))
+        except OSError as error:
+            _log.error("metrics are not kept", reason=str(error))
+        if directory is not None:
+            _attach(directory, metrics.MASTER)
+        yield directory
+
+
+def _attach(directory: Path, slot: str) -> None:
+    try:
+        metrics.attach(directory, slot)
+    except OSError as error:
+        _log.error("metrics are not kept", slot=slot, reason=str(error))
 
 
 @contextmanager

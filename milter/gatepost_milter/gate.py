@@ -17,10 +17,11 @@ from threading import Lock
 from time import perf_counter
 from typing import Any, Protocol
 
-from gatepost_config.words import Action, Direction, Explanation, Finding, Outcome
+from gatepost_config.words import Action, Direction, Explanation, Finding, Mode, Outcome
 from gatepost_milter import replies
 from gatepost_milter.inspection.inspectors import InspectorsBusyError
 from gatepost_milter.inspection.model import Attachment, Inspection
+from gatepost_milter.metrics import Counter, Histogram
 from gatepost_milter.policy.verdict import Verdict
 from gatepost_milter.replies import Answer
 from gatepost_milter.spool import Spool
@@ -52,6 +53,36 @@ class Step(StrEnum):
     JUDGE = "judge"
     HOLD = "hold"
     REPLY = "reply"
+
+
+MESSAGES = Counter(
+    "gatepost_messages",
+    "Messages that were judged, by direction and strictest action of all their recipients.",
+    ["direction", "action"],
+)
+FINDINGS = Counter("gatepost_findings", "Rules that fired, by rule and its mode.", ["rule", "mode"])
+STAGE_SECONDS = Histogram(
+    "gatepost_stage_seconds",
+    "Seconds that a message spent in each step; total is from its last byte to the answer.",
+    ["stage"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+JOINS = Counter("gatepost_joins", "Messages that were sent again and joined an earlier hold.")
+
+INSPECT_SECONDS, JUDGE_SECONDS, HOLD_SECONDS, TOTAL_SECONDS = (
+    STAGE_SECONDS.labels(stage=each) for each in (Step.INSPECT.value, Step.JUDGE.value, Step.HOLD.value, "total")
+)
+_MESSAGES = {
+    (direction, action): MESSAGES.labels(direction=direction.value, action=action.value)
+    for direction in Direction
+    for action in Action
+}
+
+
+def expect_findings(rules: Iterable[tuple[str, Mode]]) -> None:
+    """Start the counts of these rules at 0, so that the first finding is an increase and not a new series."""
+    for rule, mode in rules:
+        FINDINGS.labels(rule=rule, mode=mode.value)
 
 
 class Inspect(Protocol):
@@ -86,7 +117,9 @@ class Keeper(Protocol):
         """Keep the message and what is owed for it in one commit, or join an earlier hold."""
         ...
 
-    def owe(self, notices: Sequence[Notice], *, key: str, events: Sequence[Event] = ()) -> bool:
+    def owe(
+        self, notices: Sequence[Notice], *, key: str, key_has_message_id: bool, events: Sequence[Event] = ()
+    ) -> bool:
         """Owe notices without holding anything; False if the same key was owed lately."""
         ...
 
@@ -138,9 +171,11 @@ class Gate:
         except InspectorsBusyError as error:
             return replies.tempfail(transaction.support_id, detail=f"inspectors: {error}")
         inspected = perf_counter()
+        INSPECT_SECONDS.observe(inspected - started)
         enter(Step.JUDGE)
         verdict = self._policy.judge(transaction, inspection)
         judged = perf_counter()
+        JUDGE_SECONDS.observe(judged - inspected)
         enter(Step.HOLD)
         try:
             kept = self._hold(transaction, inspection, verdict)
@@ -154,8 +189,14 @@ class Gate:
             **kept,
             "inspect_ms": _milliseconds(inspected - started),
             "judge_ms": _milliseconds(judged - inspected),
-            "hold_ms": _milliseconds(perf_counter() - judged),
         }
+        if kept:
+            held = perf_counter() - judged
+            HOLD_SECONDS.observe(held)
+            facts["hold_ms"] = _milliseconds(held)
+        _MESSAGES[verdict.direction, verdict.action].inc()
+        for finding in verdict.findings:
+            FINDINGS.labels(rule=finding.rule, mode=finding.mode.value).inc()
         if inspection.message_id:
             facts["message_id"] = inspection.message_id
         enter(Step.REPLY)
@@ -182,7 +223,7 @@ class Gate:
             return {}
         identity = identify(transaction)
         if not verdict.held:
-            owed = self._store.owe(notices, key=identity.key)
+            owed = self._store.owe(notices, key=identity.key, key_has_message_id=identity.has_message_id)
             return {"notices": len(notices) if owed else 0}
         held = self._held(transaction, inspection, verdict, held_id, identity)
         event = Event(
@@ -192,6 +233,8 @@ class Gate:
             details={"action": verdict.action.value, "support_id": verdict.explanation.support_id},
         )
         outcome = self._store.hold(held, content=transaction.content.chunks, notices=notices, events=(event,))
+        if outcome.joined:
+            JOINS.inc()
         return {
             "held_id": outcome.held_id,
             "joined": outcome.joined,

@@ -18,12 +18,12 @@ from typing import Any, Concatenate, ParamSpec, Protocol
 import Milter
 import milter
 import structlog
-from prometheus_client import Counter
 
 from gatepost_config import settings
 from gatepost_milter import replies
 from gatepost_milter.clerks import Clerks
-from gatepost_milter.gate import Step
+from gatepost_milter.gate import TOTAL_SECONDS, Step
+from gatepost_milter.metrics import EACH, Counter, Gauge, Histogram
 from gatepost_milter.replies import Answer, Disposition
 from gatepost_milter.spool import Spool, SpoolFullError
 from gatepost_milter.transaction import Client, Path, Transaction, header_block, new_support_id
@@ -48,6 +48,14 @@ UNHANDLED = Counter(
 )
 for _step in Step:
     UNHANDLED.labels(stage=_step.value)  # so that the first defect is an increase from 0, not a new series
+REPLIES = Counter("gatepost_replies", "Final answers to messages, by kind.", ["reply"])
+MESSAGE_BYTES = Histogram(
+    "gatepost_message_bytes",
+    "Bytes of each message that came to its end, as far as they were taken.",
+    buckets=(1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 10485760, 16777216, 33554432, 67108864),
+)
+SESSIONS = Gauge("gatepost_sessions_open", "Connections from the MTA that are open.", multiprocess_mode=EACH)
+_REPLIES = {each: REPLIES.labels(reply=each.value) for each in Disposition}
 
 _log = structlog.get_logger("gatepost.session")
 _Arguments = ParamSpec("_Arguments")
@@ -110,6 +118,8 @@ class Session(Milter.Base):
         self._port = 0
         self._step = Step.COLLECT
         self._message = _Message()
+        self._open = True
+        SESSIONS.inc()
 
     # Until end of message nothing is answered: every callback only collects.
 
@@ -209,8 +219,12 @@ class Session(Milter.Base):
             code = self._reply(answer)
         finally:
             message.close()
-        self._tell(message, answer, started)
+        took = perf_counter() - started
+        self._tell(message, answer, took)
         self._step = Step.COLLECT
+        TOTAL_SECONDS.observe(took)
+        MESSAGE_BYTES.observe(message.spool.size if message.spool else 0)
+        _REPLIES[answer.disposition].inc()
         return code
 
     @fail_closed
@@ -222,6 +236,9 @@ class Session(Milter.Base):
     @fail_closed
     def close(self) -> int:
         """The connection is over."""
+        if self._open:
+            self._open = False
+            SESSIONS.dec()
         self._forget()
         return Milter.CONTINUE
 
@@ -320,7 +337,7 @@ class Session(Milter.Base):
             # libmilter reads the text as a format; Postfix makes one of two per cent signs.
             self._ctx.setreply(str(reply.code), reply.status, reply.text.replace("%", "%%"))
 
-    def _tell(self, message: _Message, answer: Answer, started: float) -> None:
+    def _tell(self, message: _Message, answer: Answer, took: float) -> None:
         """The canonical log line of this message."""
         _log.info(
             answer.event.value,
@@ -331,7 +348,7 @@ class Session(Milter.Base):
             sender=message.sender.address if message.sender else "",
             recipients=len(message.recipients),
             size=message.spool.size if message.spool else 0,
-            took_ms=round((perf_counter() - started) * 1000, 2),
+            took_ms=round(took * 1000, 2),
             **({"reply": f"{answer.reply.code} {answer.reply.status}"} if answer.reply else {}),
             **answer.facts,
         )
@@ -348,6 +365,7 @@ class Session(Milter.Base):
             support_id=self._message.support_id,
         )
         if callback == "_conclude":
+            _REPLIES[Disposition.TEMPFAIL].inc()
             with suppress(milter.error):  # without our text the MTA uses its own
                 self._say(replies.tempfail(self._message.support_id))
             return Milter.TEMPFAIL

@@ -54,3 +54,9 @@ def milter_main() -> None:
     """The entry point ``gatepost-milter``, for the service manager."""
     sys.argv[1:1] = ["milter"]
     main(prog_name="gatepost")
+
+
+def courier_main() -> None:
+    """The entry point ``gatepost-courier``, for the service manager."""
+    sys.argv[1:1] = ["courier"]
+    main(prog_name="gatepost")

@@ -26,11 +26,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
-from prometheus_client import Counter
 
 from gatepost_config import settings
 from gatepost_milter.inspection import wire
 from gatepost_milter.inspection.model import Attachment, Defect, Leaf
+from gatepost_milter.metrics import Counter
 from gatepost_milter.spool import Spool
 
 KILLS = Counter(

@@ -104,14 +104,21 @@ def enter(*, memory: int, file_size: int, cpu: int) -> tuple[str, ...]:
         lowest = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
         resource.setrlimit(what, (lowest, lowest))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # the write fails with EFBIG instead
-    if _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) == 0:
-        done.append("undumpable")
-    if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
-        done.append("no-new-privileges")
+    done += renounce()
     if _landlock():
         done.append("landlock")
     if _seccomp():
         done.append("seccomp")
+    return tuple(done)
+
+
+def renounce() -> tuple[str, ...]:
+    """Give up what no process of ours needs: being looked into, and gaining privileges. Says what took effect."""
+    done = []
+    if _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) == 0:
+        done.append("undumpable")
+    if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
+        done.append("no-new-privileges")
     return tuple(done)
 
 
