@@ -130,6 +130,11 @@ class Courier(Model):
         description="Seconds to wait after each failed try; the last one repeats.",
     )
     timeout: float = Field(default=60, gt=0, description="Seconds for one SMTP command.")
+    notice_lifetime: float = Field(
+        default=5 * 86_400,
+        gt=0,
+        description="Seconds that a notice is tried again for; then it is given up, with an event. A release never is.",
+    )
 
 
 class Notices(Model):

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
@@ -105,6 +105,8 @@ class _Result:
     attempts: int
     reply: smtp.Reply
     held_id: str
+    overdue: bool = False
+    """A notice that has been tried for long enough: if it fails now, it is given up."""
 
 
 def main(settings: Settings) -> int:
@@ -142,14 +144,27 @@ def run(settings: Settings, store: Store, *, stop: Stop, lease: float | None = N
     log.info("stopped", worker=worker)
 
 
-class Courier:
-    """One courier's work. ``lease`` is what it claims rows for, in seconds."""
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
-    def __init__(self, settings: Settings, store: Store, *, worker: str, lease: float | None = None) -> None:
+
+class Courier:
+    """One courier's work. ``lease`` is what it claims rows for, in seconds; ``clock`` is for tests."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        *,
+        worker: str,
+        lease: float | None = None,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> None:
         self._settings = settings
         self._store = store
         self._worker = worker
         self._lease = lease or settings.courier.timeout + _MARGIN
+        self._clock = clock
         self._unrecorded: list[_Result] = []
         self._tidied = 0.0
 
@@ -188,7 +203,7 @@ class Courier:
         except notices.NoticeError as error:
             reply = smtp.Reply(451, f"4.3.0 gatepost: the notice cannot be written: {error}")
             log.error("notice-unwritable", row=group[0].row, error=str(error))
-            self._keep([_Result(each.row, each.attempts, reply, "") for each in group])
+            self._keep([self._result(each, reply, "") for each in group])
             return
         try:
             replies = smtp.send(
@@ -203,14 +218,21 @@ class Courier:
             # The bytes could not be read to their end, and no dot was sent.
             replies = [smtp.Reply(0, f"gatepost: {error}")] * len(job.mail.targets)
         by_address = dict(zip((each.address for each in job.mail.targets), replies, strict=True))
-        self._keep([_Result(each.row, each.attempts, by_address[_address(each)], job.held_id) for each in group])
+        self._keep([self._result(each, by_address[_address(each)], job.held_id) for each in group])
+
+    def _result(self, owed: OwedRelease | OwedNotice, reply: smtp.Reply, held_id: str) -> _Result:
+        overdue = False
+        if isinstance(owed, OwedNotice):
+            lifetime = timedelta(seconds=self._settings.courier.notice_lifetime)
+            overdue = self._clock() - owed.owed_at >= lifetime
+        return _Result(owed.row, owed.attempts, reply, held_id, overdue)
 
     def _job(self, group: Sequence[OwedRelease | OwedNotice]) -> _Job:
         first = group[0]
         if isinstance(first, OwedNotice):
             rendered = first.rendered
             if not rendered:
-                rendered = notices.render(first.notice, settings=self._settings, now=datetime.now(UTC))
+                rendered = notices.render(first.notice, settings=self._settings, now=self._clock())
                 self._store.keep_rendered(first.row, rendered)
             mail = smtp.Mail(
                 sender="",
@@ -277,7 +299,7 @@ class Courier:
             if result.reply.accepted:
                 self._store.sent(result.row, reply=reply, actor=ACTOR)
                 log.info("sent", **facts)
-            elif result.reply.permanent:
+            elif result.reply.permanent or result.overdue:
                 self._store.failed(result.row, reply=reply, retry_in=None, actor=ACTOR)
                 log.warning("refused", **facts)
             else:

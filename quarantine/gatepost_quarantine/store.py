@@ -59,6 +59,7 @@ class OwedNotice:
 
     row: int
     attempts: int
+    owed_at: datetime
     notice: Notice
     rendered: bytes
 

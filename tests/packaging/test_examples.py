@@ -11,6 +11,7 @@ import pytest
 from support.postfix import EXAMPLES, example_parameters, example_release_options
 
 from gatepost_config.settings import School, Settings
+from gatepost_quarantine.smtp import FINAL_TIMEOUT
 
 DEFAULTS = Settings(school=School(name="King's School", domains=["school.example"]))
 CHROOT = "/var/spool/postfix"
@@ -104,3 +105,9 @@ def test_the_service_manager_waits_for_the_drain(root: Path) -> None:
     """A stop must not cut short what ``drain`` allows open sessions."""
     (stop,) = re.findall(r"^TimeoutStopSec=(\d+)$", _unit(root, UNITS[0]), re.MULTILINE)
     assert int(stop) > DEFAULTS.drain
+
+
+def test_the_service_manager_waits_for_the_last_answer_to_the_courier(root: Path) -> None:
+    """Killed between the final dot and its answer, the courier would send that mail twice."""
+    (stop,) = re.findall(r"^TimeoutStopSec=(\d+)$", _unit(root, "gatepost-courier.service"), re.MULTILINE)
+    assert int(stop) > FINAL_TIMEOUT

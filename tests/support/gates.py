@@ -138,6 +138,7 @@ class Keeper:
     notices: list[Notice] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     owed: list[str] = field(default_factory=list)
+    lasting: list[bool] = field(default_factory=list)
 
     def hold(
         self,
@@ -157,11 +158,14 @@ class Keeper:
         self.events += events
         return HoldOutcome(held_id=held.id, joined=False)
 
-    def owe(self, notices: Sequence[Notice], *, key: str, events: Sequence[Event] = ()) -> bool:
+    def owe(
+        self, notices: Sequence[Notice], *, key: str, key_has_message_id: bool, events: Sequence[Event] = ()
+    ) -> bool:
         self._commit()
         if key in self.owed:
             return False
         self.owed.append(key)
+        self.lasting.append(key_has_message_id)
         self.notices += notices
         self.events += events
         return True

@@ -93,6 +93,11 @@ def states(store: SqlStore, message: HeldMessage) -> list[State]:
     return [each.state for each in store.get(message.id).recipients]
 
 
+def at(clock: Clock, settings: Settings, store: SqlStore) -> None:
+    """One batch, by the same clock as the store's."""
+    Courier(settings, store, worker="test", clock=clock).work(threading.Event())
+
+
 # What goes where, and how
 
 
@@ -577,3 +582,22 @@ def test_the_service_says_what_is_wrong_with_its_settings(tmp_path: Path) -> Non
         timeout=60,
     )
     assert (service.returncode, "cannot be read" in service.stderr) == (2, True)
+
+
+def test_a_notice_that_nobody_takes_is_given_up_after_days_and_a_release_never(
+    store: SqlStore, settings: Settings, clock: Clock
+) -> None:
+    """A mailbox that is full for ever must not be tried for ever; held mail is another matter."""
+    with Sink(answer=lambda verb, _: "452 4.2.2 mailbox full" if verb == "RCPT" else None) as full:
+        settings = settings_for(settings.store, full.address, full.address)
+        message = released(store, held())
+        store.owe([notice()], key="k")
+        clock.move(days=4.9)
+        at(clock, settings, store)
+        assert store.counts().owed == 2
+        clock.move(days=0.2)
+        at(clock, settings, store)
+    assert store.counts().owed == 1
+    assert states(store, message) == [State.RELEASING]
+    (given_up,) = [link.event for link in store.chain(GATEWAY) if link.event.verb is Verb.NOTICE_GIVEN_UP]
+    assert given_up.details["reply"] == "452 4.2.2 mailbox full"

@@ -178,6 +178,14 @@ def test_a_warning_goes_to_the_sender_outbound_and_to_the_recipients_inbound() -
     assert addressees(kept.notices) == {(NoticeKind.WARNING_RECIPIENT, COLLEAGUE)}
 
 
+def test_a_warning_without_a_message_id_is_remembered_for_a_short_time_only() -> None:
+    """Two equal mails without Message-ID a day apart are two mails, and each deserves its warning."""
+    warned = verdict({PARENT: (OUTBOUND, Action.WARN)}, finding("w", {PARENT: Action.WARN}))
+    for headers, lasting in ([(b"Subject", b" x")], False), ([(b"Message-ID", b" <a@b.example>")], True):
+        _, kept = run(warned, transaction(PARENT, headers=headers))
+        assert kept.lasting == [lasting]
+
+
 def test_a_refused_message_tells_the_roles_and_leaves_the_sender_to_the_reply() -> None:
     """The SMTP reply has told the sender already."""
     found = finding("exe", {PARENT: Action.REJECT}, tell=("it-support", "sender"))

@@ -125,7 +125,11 @@ def owed_release(row: Row[Any], held: HeldMessage) -> OwedRelease:
 def owed_notice(row: Row[Any]) -> OwedNotice:
     """A claimed row as the courier reads it."""
     return OwedNotice(
-        row=row.id, attempts=row.attempts, notice=records.notice(row.notice), rendered=row.rendered or b""
+        row=row.id,
+        attempts=row.attempts,
+        owed_at=records.moment(row.created_at),
+        notice=records.notice(row.notice),
+        rendered=row.rendered or b"",
     )
 
 
