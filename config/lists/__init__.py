@@ -1,0 +1,1 @@
+"""Owns the shipped lists of phrases; this package holds data only."""
