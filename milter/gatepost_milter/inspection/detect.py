@@ -1,7 +1,7 @@
 """Owns what a file is: libmagic's opinion of the bytes, what libmagic cannot tell, and what the names promise.
 
 Content decides what runs by content (programs, shortcuts); the name decides what runs by name (scripts). Text
-that only talks about programs stays plain. One pair of libmagic cookies serves a whole inspector process.
+that only talks about programs stays plain.
 """
 
 from __future__ import annotations
@@ -11,17 +11,12 @@ import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
-import magic
-
-from gatepost_milter.inspection import filetypes
+from gatepost_milter.inspection import filetypes, libmagic
 from gatepost_milter.inspection.model import FileClass
 
 Buffer = bytes | mmap.mmap
 
-# libmagic reads no further than this for what we ask; ISO 9660 has its mark at 32,769 bytes.
-_SAMPLE = 128 * 1024
 _TEXT_SAMPLE = 8192
 
 
@@ -35,36 +30,6 @@ class Nature:
     tier: str
     reason: str
 
-
-# The common and harmless, by their first bytes: the words libmagic would say, without its millisecond.
-_QUICK = (
-    (b"\xff\xd8\xff", "image/jpeg", "JPEG image"),
-    (b"\x89PNG\r\n\x1a\n", "image/png", "PNG image"),
-    (b"GIF89a", "image/gif", "GIF image"),
-    (b"GIF87a", "image/gif", "GIF image"),
-    (b"%PDF-", "application/pdf", "PDF document"),
-)
-
-# Types for which libmagic's words add nothing: the second look costs as much as the first.
-_WORDS = {
-    "text/plain": "text",
-    "text/csv": "CSV text",
-    "text/html": "HTML document",
-    "text/xml": "XML document",
-    "text/calendar": "iCalendar",
-    "application/json": "JSON data",
-    "image/webp": "WebP image",
-    "image/heic": "HEIC image",
-    "image/tiff": "TIFF image",
-    "image/bmp": "BMP image",
-    "audio/mpeg": "MPEG audio",
-    "video/mp4": "MPEG-4 video",
-    "application/zip": "Zip archive",
-    "application/gzip": "gzip archive",
-    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "Word document",
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "Excel workbook",
-    "application/vnd.openxmlformats-officedocument.presentationml.presentation": "PowerPoint presentation",
-}
 
 _BY_MIME = {
     "application/x-dosexec": FileClass.EXECUTABLE,
@@ -212,21 +177,15 @@ _MEDIA = ("image/jpeg", "image/png", "image/gif", "application/pdf")
 _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 
-@cache
-def _cookies() -> tuple[magic.Magic, magic.Magic]:
-    return magic.Magic(mime=True), magic.Magic()
-
-
 def warm_up() -> None:
-    """Load libmagic's database and the table of names, so that no file need be opened later."""
-    for cookie in _cookies():
-        cookie.from_buffer(b"warm")
+    """Load libmagic's descriptions and the table of names, so that no file need be opened later."""
+    libmagic.warm_up()
     filetypes.table()
 
 
 def identify(data: Buffer, names: Sequence[str]) -> Nature:
     """What ``data`` called ``names`` is. Never raises on content."""
-    mime, description = _magic(data)
+    mime, description = libmagic.opinion(data)
     classes: dict[FileClass, str] = {}
     found = _by_content(data, mime, description)
     if found:
@@ -260,21 +219,6 @@ def is_text(data: Buffer, mime: str) -> bool:
     if sample.startswith((b"\xff\xfe", b"\xfe\xff")):
         return mime.startswith("text/")
     return not _BINARY.search(sample)
-
-
-def _magic(data: Buffer) -> tuple[str, str]:
-    sample = bytes(data[:_SAMPLE])
-    for start, mime, description in _QUICK:
-        if sample.startswith(start):
-            return mime, description
-    if not sample:
-        return "application/x-empty", "empty"
-    media, words = _cookies()
-    try:
-        mime = str(media.from_buffer(sample))[:256]
-        return mime, _WORDS.get(mime) or str(words.from_buffer(sample))[:1024]
-    except magic.MagicException:
-        return "application/octet-stream", "data"
 
 
 def _by_content(data: Buffer, mime: str, description: str) -> tuple[FileClass, str] | None:
