@@ -192,9 +192,12 @@ def _uu_lines(text: bytes) -> bytes:
 def yencoded(text: bytes) -> list[tuple[bytes, bytes]]:
     """All yEnc files in ``text`` as (name, content)."""
     found = []
-    for begin in _YENC_BEGIN.finditer(text):
-        stop = text.find(b"\n=yend", begin.end())
-        lines = text[begin.end() : stop if stop >= 0 else len(text)].lstrip(b"\r\n")
+    starts = list(_YENC_BEGIN.finditer(text))
+    for at, begin in enumerate(starts):
+        # A file ends where the next begins: else a thousand beginnings would be a thousand copies of the rest.
+        limit = starts[at + 1].start() if at + 1 < len(starts) else len(text)
+        stop = text.find(b"\n=yend", begin.end(), limit)
+        lines = text[begin.end() : stop if stop >= 0 else limit].lstrip(b"\r\n")
         if lines.startswith(b"=ypart"):
             lines = lines.partition(b"\n")[2]
         content = _YENC_ESCAPE.sub(

@@ -25,6 +25,7 @@ _STREAM = re.compile(r":([^:/\\]*)(?::\$[A-Za-z_]+)?\Z")
 _FOLDING = re.compile(r"[\r\n]+[ \t]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _OVERRIDE = re.compile("[\u202e\u2067\u202b]([^\u202c\u2069]*)[\u202c\u2069]?")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _WINDOWS_LENGTH = 255  # characters that NTFS keeps of one name
 
 
@@ -55,6 +56,7 @@ def normalise(raw: str) -> tuple[str, ...]:
         return (raw,)
     if len(raw) > 2 * MAX_NAME:
         raw = raw[:MAX_NAME] + raw[-MAX_NAME:]
+    raw = _SURROGATE.sub("\ufffd", raw)
     seen = {raw: None}
     queue = [raw]
     for name in queue:  # grows while it is read; bounded by MAX_NAMES
@@ -91,7 +93,7 @@ def _entities(name: str) -> tuple[str, ...]:
     def character(match: re.Match[str]) -> str:
         digits = match[1]
         code = int(digits[1:], 16) if digits[0] == "x" else int(digits)
-        return chr(code) if code < 0x110000 else ""
+        return chr(code) if code < 0xD800 or 0xE000 <= code < 0x110000 else ""
 
     return (_ENTITY.sub(character, name),) if "&#" in name else ()
 

@@ -57,6 +57,9 @@ def decode_bytes(data: bytes, charset: str = "") -> str:
     """``data`` in its charset; when that is unknown or does not fit, as UTF-8, and else as Windows-1252."""
     codec = charset_codec(charset) if charset else None
     if codec is not None:
+        if codec == "utf-7":
+            # The only charset that can spell half a surrogate pair, which nothing could write down again.
+            return data.decode(codec, "replace").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         try:
             return data.decode(codec)
         except (UnicodeError, ValueError):
