@@ -2,10 +2,12 @@
 
 PYTHON := .venv/bin/python
 ARGS ?=
+TARGET ?= all
+MINUTES ?= 10
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check lint types contracts unit setup setup-test freeze clean
+.PHONY: help demo test check lint types contracts unit fuzz setup setup-test freeze clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +32,10 @@ contracts: setup
 
 unit: setup
 	$(PYTHON) -m pytest -n 2 -q -m "not slow and not e2e" tests/unit $(ARGS) </dev/null
+
+fuzz: setup-test ## try inspection on what a fuzzer makes of the corpus (MINUTES=10, TARGET=all)
+	@$(PYTHON) -c 'import atheris' 2>/dev/null || $(PYTHON) -m pip install -q -c tests/constraints.txt -e '.[fuzz]'
+	$(PYTHON) tests/fuzz/run.py $(TARGET) $(MINUTES)
 
 setup:
 	@tests/setup.sh run
