@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from support.corpus.packers import zipped
 from support.files import compound, packaged, vba_module
 
-_TYPES = b'<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\r\n<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/><Default Extension="xml" ContentType="application/xml"/><Default Extension="bin" ContentType="application/vnd.ms-office.vbaProject"/><Override PartName="/%s" ContentType="%s"/></Types>'  # noqa: E501
+_TYPES = b'<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\r\n<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/><Default Extension="xml" ContentType="application/xml"/><Default Extension="bin" ContentType="application/vnd.ms-office.vbaProject"/><Override PartName="/%s" ContentType="%s"/></Types>'
 _RELS = b'<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\r\n<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">%s</Relationships>'
 _OFFICE = b"http://schemas.openxmlformats.org/officeDocument/2006/relationships/"
 _MAIN = b"application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
@@ -33,7 +33,7 @@ def docx(
     members: Mapping[str, bytes] | None = None, *, kind: bytes = _MAIN, main: str = "word/document.xml"
 ) -> bytes:
     """A Word document (or another, by ``kind`` and ``main``) with further parts."""
-    body = b'<?xml version="1.0"?><w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:body><w:p><w:r><w:t>Dear parents</w:t></w:r></w:p></w:body></w:document>'  # noqa: E501
+    body = b'<?xml version="1.0"?><w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:body><w:p><w:r><w:t>Dear parents</w:t></w:r></w:p></w:body></w:document>'
     return zipped(
         {
             "[Content_Types].xml": _TYPES % (main.encode(), kind),
