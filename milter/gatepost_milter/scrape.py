@@ -200,7 +200,7 @@ class Scraper:
             try:
                 self._listener = listen(address)
             except OSError as error:
-                _log.error("metrics are not served", listen=address, reason=error.strerror or str(error))
+                _log.error("metrics are not served", listen=address, reason=str(error))
                 self.due = monotonic() + AGAIN
                 return
             self._listens = address

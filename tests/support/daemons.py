@@ -12,20 +12,25 @@ import os
 import signal
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from gatepost_config import logs, settings
 from gatepost_config.errors import ConfigError, Problem
-from gatepost_config.words import Reply
+from gatepost_config.words import PolicyRef, Reply
 from gatepost_milter import daemon
 from gatepost_milter.demo.milter_client import MilterClient, Outcome
 from gatepost_milter.gate import Step
 from gatepost_milter.replies import TAG_HEADER, Answer, Disposition, Event
+from gatepost_milter.scrape import Sources
 from gatepost_milter.transaction import Transaction
+from gatepost_quarantine.store import Counts, StoreError
 
 MESSAGE = b"From: a@example.org\r\nSubject: hello\r\n\r\nHello\r\n"
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -65,6 +70,35 @@ def load(config: Path) -> daemon.Plan:
         drain=data["drain"],
         spool=settings.Spool(directory=config.parent, memory=64 * 1024, limit=64 * 1024 * 1024),
         open_gate=partial(_open_gate, data),
+        sources=_sources(data),
+    )
+
+
+def _sources(data: dict[str, Any]) -> Sources:
+    return Sources(
+        listen=data.get("metrics", ""),
+        policy=PolicyRef(name=data["name"], version="1", digest="0" * 64),
+        counts=partial(_counts, data.get("store", "")),
+        bypassed=lambda: False,
+        queues=("it-support",),
+    )
+
+
+def _counts(fault: str) -> Counts:
+    """A store with one mail held for the safeguarding lead, or one that fails or hangs."""
+    if fault == "broken":
+        raise StoreError("no such table")
+    if fault == "hangs":
+        time.sleep(_DEADLINE)
+    return Counts(
+        unreviewed=1,
+        oldest_unreviewed=60.0,
+        owed=2,
+        oldest_owed=5.0,
+        free=1000,
+        floor=100,
+        unreviewed_by_queue={"dsl": 1},
+        owed_by_kind={"release": 2, "notice": 0},
     )
 
 
@@ -125,6 +159,12 @@ class Daemon:
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
+    def scrape(self, *, number: int = 1) -> dict[str, float]:
+        """What Prometheus would read; ``number`` counts the addresses at which metrics were served so far."""
+        address = self.wait_for("metrics are served", count=number)["address"]
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=_DEADLINE) as answer:
+            return samples(answer.read().decode())
+
     def client(self) -> MilterClient:
         """A connection, past HELO."""
         opened = MilterClient(str(self.socket), timeout=_DEADLINE)
@@ -158,6 +198,16 @@ def until(condition: Callable[[], bool], what: str, *, seconds: float = _DEADLIN
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain for {what}"
         time.sleep(0.005)
+
+
+def samples(page: str) -> dict[str, float]:
+    """The series of a scrape, as ``name{label="value"}``, labels sorted, and their values."""
+    found: dict[str, float] = {}
+    for family in text_string_to_metric_families(page):
+        for sample in family.samples:
+            labels = ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items()))
+            found[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
+    return found
 
 
 def begin(client: MilterClient) -> None:
