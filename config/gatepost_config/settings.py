@@ -22,6 +22,7 @@ DEFAULT_PATH = Path("/etc/gatepost/gatepost.yaml")
 Domain = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[^\s@]+\.[^\s@]+$")]
 Mailbox = Annotated[str, StringConstraints(pattern=r"^[^\s@<>]+@[^\s@<>]+$")]
 HostPort = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[^\s:\[\]]+):\d{1,5}$")]
+ClamdAddress = Annotated[str, StringConstraints(pattern=r"^(|unix:/.+|(\[[0-9a-fA-F:]+\]|[^\s:\[\]/]+):\d{1,5})$")]
 
 
 class Model(BaseModel):
@@ -83,6 +84,13 @@ class Inspection(Model):
         default=512 * 1024 * 1024, ge=1, description="Bytes that all containers of one message may expand to."
     )
     parts: int = Field(default=2000, ge=1, description="MIME parts of one message.")
+    clamd: ClamdAddress = Field(
+        default="",
+        description="A ClamAV daemon that scans every message: unix:/path or HOST:PORT; empty, none does.",
+    )
+    clamd_deadline: float = Field(
+        default=10, gt=0, description="Seconds for it; then the message counts as not inspected."
+    )
 
 
 class Spool(Model):

@@ -6,6 +6,7 @@ import tempfile
 import time
 
 from gatepost_milter.inspection.containers import families
+from gatepost_milter.inspection.containers.texts import Texts
 from gatepost_milter.inspection.containers.walk import Budget, Scratch, Walk
 from gatepost_milter.inspection.model import Attachment, Leaf
 from gatepost_milter.inspection.wire import Bounds
@@ -20,8 +21,9 @@ def walk(
     members: int = 5000,
     expanded: int = 512 * 1024 * 1024,
     seconds: float = 60,
+    texts: int = 0,
 ) -> Walk:
-    """The walk through ``content`` as an attachment called ``name``."""
+    """The walk through ``content`` as an attachment ``name``, reading up to ``texts`` characters of its words."""
     budget = Budget(
         bounds=Bounds(depth=depth, members=members, expanded=expanded),
         size=len(content),
@@ -29,6 +31,7 @@ def walk(
     )
     with tempfile.TemporaryFile() as scratch:
         done = Walk(part="2", budget=budget, scratch=Scratch(scratch.fileno()), families=families.ALL)
+        done.texts = Texts(left=texts, budget=budget) if texts else None
         leaf = Leaf(
             number="2",
             path="part 2",
@@ -45,3 +48,18 @@ def walk(
 def opened(content: bytes, name: str, *, claimed: str = "application/octet-stream") -> dict[str, Attachment]:
     """What ``walk`` finds under default bounds, by the path below the part."""
     return {each.path.removeprefix("part 2 › "): each for each in walk(content, name, claimed=claimed).attachments}
+
+
+def read(
+    content: bytes,
+    name: str,
+    *,
+    claimed: str = "application/octet-stream",
+    texts: int = 1 << 20,
+    seconds: float = 60,
+) -> tuple[dict[str, str], set[str]]:
+    """The words of what ``walk`` finds, by the path below the part, and the defects."""
+    done = walk(content, name, claimed=claimed, texts=texts, seconds=seconds)
+    assert isinstance(done.texts, Texts)
+    words = {each.where.removeprefix("part 2 › "): each.text for each in done.texts.found}
+    return words, {defect.code for defect in done.defects}

@@ -26,7 +26,14 @@ class Recorder:
         self.hashes = False
 
     def examine(
-        self, content: Spool, leaves: Sequence[Leaf], *, limits: settings.Inspection, deadline: float, hashes: bool
+        self,
+        content: Spool,
+        leaves: Sequence[Leaf],
+        *,
+        limits: settings.Inspection,
+        deadline: float,
+        hashes: bool,
+        texts: bool = False,
     ) -> Examined:
         assert content.size
         assert limits is LIMITS

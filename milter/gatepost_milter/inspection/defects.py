@@ -40,6 +40,7 @@ DEFECTS: Mapping[str, DefectKind] = {
         field_repeated="A field that may appear once is repeated with the same meaning.",
         header_spacing="A field name is followed by spaces, or a header line has none of the usual form.",
         text_long="A text is longer than text rules read; only its beginning is judged by its words.",
+        text_unread="The words of a document cannot be read, so text rules have not seen them.",
         multipart_unclosed="A multipart has no closing boundary.",
         parameter_odd="A parameter is quoted or written in a way that RFC 2045 does not allow.",
     ),
@@ -66,6 +67,7 @@ DEFECTS: Mapping[str, DefectKind] = {
     ),
     **_kinds(
         Severity.UNINSPECTABLE,
+        clamd_unavailable="The virus scanner that the settings name has not looked at the message.",
         deadline="The time for looking into the message ran out.",
         inspection_limit="A container holds more than is opened: too deep, too many, too large, or too slow.",
         inspector_answer="A file broke the process that opened it.",

@@ -5,6 +5,7 @@ The worker itself only reads structure and text; what could be a file goes to an
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections.abc import Sequence
@@ -12,10 +13,12 @@ from functools import partial
 from typing import Protocol
 
 from gatepost_config import settings
-from gatepost_milter.inspection import encodings, reader, recipients, text
+from gatepost_milter.inspection import clamd, encodings, reader, recipients, text
+from gatepost_milter.inspection.filetypes import strictest
 from gatepost_milter.inspection.headers import Buffer
 from gatepost_milter.inspection.inspectors import Examined
-from gatepost_milter.inspection.model import Defect, Inspection, Leaf, Text
+from gatepost_milter.inspection.model import Attachment, Defect, FileClass, Inspection, Leaf, Text
+from gatepost_milter.inspection.wire import place
 from gatepost_milter.spool import Spool
 
 _WHOLE = 256 * 1024  # bytes of an encoded text that the worker decodes itself to look at
@@ -44,27 +47,48 @@ class Examiner(Protocol):
         limits: settings.Inspection,
         deadline: float,
         hashes: bool,
+        texts: bool = False,
     ) -> Examined:
         """Open the leaves to the bottom within ``deadline`` seconds."""
         ...
 
 
 def inspect(
-    content: Spool, *, inspectors: Examiner, limits: settings.Inspection, deadline: float, hashes: bool = False
+    content: Spool,
+    *,
+    inspectors: Examiner,
+    limits: settings.Inspection,
+    deadline: float,
+    hashes: bool = False,
+    texts: bool = False,
 ) -> Inspection:
-    """Inspect a message within ``deadline`` seconds; with ``hashes`` attachments carry their SHA-256.
+    """Inspect a message within ``deadline`` seconds.
 
-    Never raises on message content. Raises what ``inspectors.examine`` raises when no inspector can be had.
+    With ``hashes`` attachments carry their SHA-256; with ``texts`` the words of files are read as well, not only
+    those of the message. Never raises on message content. Raises what ``inspectors.examine`` raises when no
+    inspector can be had.
     """
     started = time.perf_counter()
+    scanner = clamd.Scan(limits.clamd, seconds=min(limits.clamd_deadline, deadline)) if limits.clamd else None
     with content.view() as data:
         reading = reader.read(data, max_parts=limits.parts, until=time.monotonic() + deadline / 2)
         leaves = _to_examine(data, reading)
-        texts, defects = _texts(data, reading)
+        own_texts, defects = _texts(data, reading)
+        forwarded = [_forwarded(data, leaf, hashes=hashes) for leaf in reading.messages]
+    if scanner is not None:
+        scanner.send(content)
     examined = Examined()
-    if leaves:
-        left = max(deadline - (time.perf_counter() - started), 0.001)
-        examined = inspectors.examine(content, leaves, limits=limits, deadline=left, hashes=hashes)
+    try:
+        if leaves:
+            left = max(deadline - (time.perf_counter() - started), 0.001)
+            examined = inspectors.examine(
+                content, leaves, limits=limits, deadline=left, hashes=hashes, texts=texts
+            )
+        if scanner is not None:
+            defects = (*defects, *scanner.finish())
+    finally:
+        if scanner is not None:
+            scanner.close()
     fields = reading.fields
     subjects, ids = fields.get("subject"), fields.get("message-id")
     return Inspection(
@@ -76,11 +100,37 @@ def inspect(
         recipients=recipients.visible(fields),
         automatic=recipients.is_automatic(fields),
         parts=reading.parts,
-        attachments=tuple(dict.fromkeys(examined.attachments)),
-        texts=texts,
+        attachments=tuple(dict.fromkeys((*examined.attachments, *forwarded))),
+        texts=(*own_texts, *_of_files(examined.texts, reading)),
         defects=tuple(dict.fromkeys((*reading.defects, *defects, *examined.defects))),
+        malware=scanner.malware if scanner is not None else (),
         took=time.perf_counter() - started,
     )
+
+
+def _forwarded(data: Buffer, leaf: Leaf, *, hashes: bool) -> Attachment:
+    """An attached message as the file that clients show it as; what is in it has been read in its place."""
+    listed = strictest(leaf.names)
+    return Attachment(
+        path=place(leaf),
+        part=leaf.number,
+        name=leaf.names[0] if leaf.names else "",
+        names=leaf.names,
+        claimed=leaf.claimed,
+        detected="message/rfc822",
+        size=leaf.end - leaf.start,
+        sha256=hashlib.sha256(data[leaf.start : leaf.end]).hexdigest() if hashes else "",
+        classes=frozenset({FileClass.PLAIN}),
+        tier=listed.tier if listed is not None else "",
+    )
+
+
+def _of_files(texts: tuple[Text, ...], reading: reader.Reading) -> tuple[Text, ...]:
+    """The texts of files, without those that the message shows as its own text and that were read here."""
+    if not texts:
+        return ()
+    shown = {place(each.leaf) for each in reading.texts}
+    return tuple(each for each in texts if each.where not in shown)
 
 
 def _to_examine(data: Buffer, reading: reader.Reading) -> list[Leaf]:

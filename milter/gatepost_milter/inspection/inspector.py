@@ -19,7 +19,7 @@ import traceback
 from types import TracebackType
 
 from gatepost_milter.inspection import encodings, sandbox, wire
-from gatepost_milter.inspection.containers import families, walk
+from gatepost_milter.inspection.containers import families, texts, walk
 from gatepost_milter.inspection.model import Defect, Leaf
 
 _TIRED_CPU_SECONDS = 600.0
@@ -32,6 +32,7 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _import_all()
     walk.warm_up()
+    texts.warm_up()
     gc.freeze()
     nursery = socket.socket(fileno=descriptor)
     nursery.sendall(b"!")
@@ -99,23 +100,29 @@ def _answer(channel: wire.Channel, request: wire.Request, content: bytes | int, 
         # The worker kills at the end of the share; ending a little earlier saves what was found so far.
         soft = now + 0.8 * wire.share(until - now, len(request.leaves) - place)
         budget = walk.Budget(bounds=bounds, size=request.size, until=soft)
-        answer = examine(content, leaf, budget=budget, scratch=scratch, hashes=request.hashes)
+        words = texts.Texts(left=bounds.texts, budget=budget) if bounds.texts else None
+        answer = examine(content, leaf, budget=budget, scratch=scratch, hashes=request.hashes, words=words)
         channel.send(answer.to_json())
-        bounds = wire.Bounds(
-            depth=bounds.depth,
-            members=max(0, bounds.members - answer.members),
-            expanded=max(0, bounds.expanded - answer.expanded),
-        )
+        bounds = bounds.rest(answer)
 
 
 def examine(
-    content: bytes | int, leaf: Leaf, *, budget: walk.Budget, scratch: walk.Scratch, hashes: bool = False
+    content: bytes | int,
+    leaf: Leaf,
+    *,
+    budget: walk.Budget,
+    scratch: walk.Scratch,
+    hashes: bool = False,
+    words: texts.Texts | None = None,
 ) -> wire.Answer:
     """What ``leaf`` is and holds. Never raises on content: what fails makes the leaf opaque.
 
-    ``content`` is the bytes in which the leaf stands, or the descriptor of a file of them.
+    ``content`` is the bytes in which the leaf stands, or the descriptor of a file of them. ``words`` gathers
+    what a person would read in the files.
     """
-    visit = walk.Walk(part=leaf.number, budget=budget, scratch=scratch, families=families.ALL, hashes=hashes)
+    visit = walk.Walk(
+        part=leaf.number, budget=budget, scratch=scratch, families=families.ALL, hashes=hashes, texts=words
+    )
     reason = failure = ""
     tired = False
     try:
@@ -141,6 +148,7 @@ def examine(
     return wire.Answer(
         attachments=tuple(attachments),
         defects=tuple(visit.defects[:1000]),
+        texts=tuple(words.found) if words else (),
         members=budget.members_used,
         expanded=budget.expanded_used,
         tired=tired or used.ru_utime + used.ru_stime > _TIRED_CPU_SECONDS,

@@ -29,7 +29,7 @@ import structlog
 
 from gatepost_config import settings
 from gatepost_milter.inspection import wire
-from gatepost_milter.inspection.model import Attachment, Defect, Leaf
+from gatepost_milter.inspection.model import Attachment, Defect, Leaf, Text
 from gatepost_milter.metrics import Counter
 from gatepost_milter.spool import Spool
 
@@ -41,6 +41,7 @@ FAULTS = Counter("gatepost_inspector_faults_total", "Leaves made opaque by a fau
 for _reason in ("deadline", "crash", "answer"):
     KILLS.labels(reason=_reason)
 
+MAX_TEXTS = 1024 * 1024  # characters that are read out of the files of one message
 _REQUESTS_EACH = 1000
 _CPU_SECONDS = 3600
 _START_SECONDS = 30.0
@@ -60,10 +61,14 @@ class InspectorsError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examined:
-    """What leaves turned out to hold: the leaves themselves and every member of every container in them."""
+    """What leaves turned out to hold: the leaves themselves and every member of every container in them.
+
+    ``texts`` is what a person would read in those files, if that was asked for.
+    """
 
     attachments: tuple[Attachment, ...] = ()
     defects: tuple[Defect, ...] = ()
+    texts: tuple[Text, ...] = ()
 
 
 class Inspectors:
@@ -99,17 +104,24 @@ class Inspectors:
         limits: settings.Inspection,
         deadline: float,
         hashes: bool,
+        texts: bool = False,
     ) -> Examined:
         """Open ``leaves`` of ``content`` to the bottom, within ``deadline`` seconds.
 
         Up to half the deadline is spent waiting for an inspector; then InspectorsBusyError is raised, because
         overload must delay mail and not quarantine it. A leaf that kills or hangs its inspector is ``opaque``
-        with a defect, and the leaves behind it go to a fresh one. ``hashes`` asks for SHA-256 of everything.
+        with a defect, and the leaves behind it go to a fresh one. ``hashes`` asks for SHA-256 of everything,
+        ``texts`` for what a person would read in the files.
         """
         until = time.monotonic() + deadline
         found = [self._deadly.verdict(content, leaf) for leaf in leaves]
         left = [place for place, answer in enumerate(found) if answer is None]
-        bounds = wire.Bounds(depth=limits.depth, members=limits.members, expanded=limits.expanded)
+        bounds = wire.Bounds(
+            depth=limits.depth,
+            members=limits.members,
+            expanded=limits.expanded,
+            texts=MAX_TEXTS if texts else 0,
+        )
         if left:
             try:
                 inspector: _Inspector | None = self._take(time.monotonic() + deadline / 2)
@@ -128,9 +140,14 @@ class Inspectors:
         for place in left:
             found[place] = _opaque(leaves[place], "inspector-deadline", _LOST["deadline"])
         answers_found = [answer for answer in found if answer is not None]
+        defects = [each for answer in answers_found for each in answer.defects]
+        words = tuple(each for answer in answers_found for each in answer.texts)
+        if texts and sum(len(each.text) for each in words) >= MAX_TEXTS:
+            defects.append(Defect(code="text-long"))
         return Examined(
             attachments=tuple(each for answer in answers_found for each in answer.attachments),
-            defects=tuple(each for answer in answers_found for each in answer.defects),
+            defects=tuple(defects),
+            texts=words,
         )
 
     def _ask(self, inspector: _Inspector, content: Spool, asked: _Asked) -> str:
@@ -147,7 +164,7 @@ class Inspectors:
                     hashes=asked.hashes,
                 ):
                     asked.found[asked.left.pop(0)] = answer
-                    asked.bounds = _rest(asked.bounds, answer)
+                    asked.bounds = asked.bounds.rest(answer)
             lost = ""
         except TimeoutError:
             lost = "deadline"
@@ -248,14 +265,6 @@ def _opaque(leaf: Leaf, code: str, reason: str) -> wire.Answer:
     return wire.Answer(
         attachments=(wire.opaque(leaf, reason),),
         defects=(Defect(code=code, where=wire.place(leaf), detail=reason),),
-    )
-
-
-def _rest(bounds: wire.Bounds, answer: wire.Answer) -> wire.Bounds:
-    return replace(
-        bounds,
-        members=max(0, bounds.members - answer.members),
-        expanded=max(0, bounds.expanded - answer.expanded),
     )
 
 
@@ -380,7 +389,7 @@ class _Inspector:
             now = time.monotonic()
             data, _ = self._channel.receive(until=now + wire.share(until - now, len(leaves) - place))
             answer = wire.read_answer(data, leaf=leaf, bounds=bounds)
-            bounds = _rest(bounds, answer)
+            bounds = bounds.rest(answer)
             self.tired = self.tired or answer.tired
             if answer.failure:
                 FAULTS.inc()

@@ -107,7 +107,12 @@ class Text:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One MIME part under one reading. ``number`` is IMAP-like (``2.1``); ``readings`` counts its readings."""
+    """One MIME part under one reading. ``number`` is IMAP-like (``2.1``), empty for a whole message.
+
+    ``path`` is how a person finds it: ``message``, ``part 2.1``, ``part 2 › message`` for a message inside.
+    ``reading`` is the defect by which some clients see the part so; empty for the reading of the standards.
+    ``start`` and ``end`` are byte offsets of its body in the message.
+    """
 
     number: str
     content_type: str
@@ -117,6 +122,7 @@ class Part:
     start: int
     end: int
     reading: str = ""
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +155,11 @@ class VisibleRecipient:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """What a message is, as the union of the readings of mainstream clients. ``size`` is in bytes."""
+    """What a message is, as the union of the readings of mainstream clients. ``size`` is in bytes.
+
+    ``texts`` holds the message's own texts and, where they were asked for, those of its files; ``malware`` the
+    names by which a virus scanner knows what it holds, empty also when no scanner is set.
+    """
 
     size: int
     subject: str = ""
@@ -162,4 +172,5 @@ class Inspection:
     attachments: tuple[Attachment, ...] = ()
     texts: tuple[Text, ...] = ()
     defects: tuple[Defect, ...] = ()
+    malware: tuple[str, ...] = ()
     took: float = 0.0

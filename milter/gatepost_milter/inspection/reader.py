@@ -54,13 +54,15 @@ class Reading:
     """What a message holds under all readings.
 
     ``parts`` is the tree in order, ``leaves`` every leaf (inline texts too), ``texts`` those that are shown as
-    text. ``fields`` are the fields of the message's own header, raw, by lower-case name.
+    text. ``messages`` are the attached messages that a client shows as a file as well: with a name, or said to be
+    an attachment. ``fields`` are the fields of the message's own header, raw, by lower-case name.
     """
 
     fields: Fields
     parts: tuple[Part, ...]
     leaves: tuple[Leaf, ...]
     texts: tuple[InlineText, ...]
+    messages: tuple[Leaf, ...]
     defects: tuple[Defect, ...]
 
 
@@ -100,6 +102,11 @@ class _Place:
         return f"{self.path} › {here}" if self.path and here else here or self.path
 
     @property
+    def part_path(self) -> str:
+        here = f"part {self.number}" if self.number else "message"
+        return f"{self.path} › {here}" if self.path else here
+
+    @property
     def leaf_number(self) -> str:
         return self.number or "1"
 
@@ -128,6 +135,7 @@ class _Reader:
         self._leaves: dict[tuple[int, int, str, str, tuple[str, ...]], Leaf] = {}
         self._ranges: set[tuple[int, int, str, str]] = set()
         self._texts: list[InlineText] = []
+        self._messages: dict[tuple[int, int], Leaf] = {}
         self._defects: dict[Defect, None] = {}
         self._told: dict[str, int] = {}
         self._odd_bytes = 0
@@ -140,6 +148,7 @@ class _Reader:
             parts=tuple(self._parts),
             leaves=tuple(self._leaves.values()),
             texts=tuple(self._texts),
+            messages=tuple(self._messages.values()),
             defects=tuple(self._defects),
         )
 
@@ -207,6 +216,7 @@ class _Reader:
                 start=start,
                 end=end,
                 reading=self._why,
+                path=place.part_path,
             )
         )
 
@@ -354,6 +364,9 @@ class _Reader:
         )
         for encoding in content.encodings:
             if encoding == "identity":
+                if content.names or content.disposition == "attachment":
+                    leaf = self._content_leaf(media_type, content, encoding, start, end, place)
+                    self._messages.setdefault((start, end), leaf)
                 self.entity(start, end, inner)
             else:
                 self._defect("encoded-multipart", place.where)

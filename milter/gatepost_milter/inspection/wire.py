@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gatepost_milter.inspection.model import Attachment, Defect, FileClass, Leaf
+from gatepost_milter.inspection.model import Attachment, Defect, FileClass, Leaf, Text
 
 MAX_JSON = 32 * 1024 * 1024
 _HEAD = struct.Struct("!IQ")
@@ -32,11 +32,24 @@ class BadAnswerError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """What one message may cost: container depth, members, and bytes that containers expand to."""
+    """What one message may cost: container depth, members, and bytes that containers expand to.
+
+    ``texts`` is how many characters of its files' text may be told; 0 when nobody asked for any.
+    """
 
     depth: int
     members: int
     expanded: int
+    texts: int = 0
+
+    def rest(self, answer: Answer) -> Bounds:
+        """What is left after ``answer``."""
+        return Bounds(
+            depth=self.depth,
+            members=max(0, self.members - answer.members),
+            expanded=max(0, self.expanded - answer.expanded),
+            texts=max(0, self.texts - sum(len(each.text) for each in answer.texts)),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +73,7 @@ class Request:
                 [leaf.number, leaf.path, leaf.names, leaf.claimed, leaf.encoding, leaf.start, leaf.end]
                 for leaf in self.leaves
             ],
-            "bounds": [self.bounds.depth, self.bounds.members, self.bounds.expanded],
+            "bounds": [self.bounds.depth, self.bounds.members, self.bounds.expanded, self.bounds.texts],
             "size": self.size,
             "seconds": self.seconds,
             "hashes": self.hashes,
@@ -69,7 +82,7 @@ class Request:
     @staticmethod
     def from_json(data: dict[str, Any]) -> Request:
         """The request that ``to_json`` wrote. It comes from the worker and is believed."""
-        depth, members, expanded = data["bounds"]
+        depth, members, expanded, texts = data["bounds"]
         return Request(
             leaves=tuple(
                 Leaf(
@@ -83,7 +96,7 @@ class Request:
                 )
                 for number, path, names, claimed, encoding, start, end in data["leaves"]
             ),
-            bounds=Bounds(depth=depth, members=members, expanded=expanded),
+            bounds=Bounds(depth=depth, members=members, expanded=expanded, texts=texts),
             size=data["size"],
             seconds=data["seconds"],
             hashes=data["hashes"],
@@ -94,12 +107,14 @@ class Request:
 class Answer:
     """What one leaf turned out to hold. ``members`` and ``expanded`` are what it used up of the bounds.
 
+    ``texts`` is what a person would read in its files, if that was asked for.
     ``tired`` says that the inspector is to be replaced; ``failure`` names a fault of our own code that made
     the leaf opaque, for the log.
     """
 
     attachments: tuple[Attachment, ...] = ()
     defects: tuple[Defect, ...] = ()
+    texts: tuple[Text, ...] = ()
     members: int = 0
     expanded: int = 0
     tired: bool = False
@@ -126,6 +141,7 @@ class Answer:
                 for each in self.attachments
             ],
             "defects": [[each.code, each.where, each.detail] for each in self.defects],
+            "texts": [[each.where, each.text, each.html] for each in self.texts],
             "members": self.members,
             "expanded": self.expanded,
             "tired": self.tired,
@@ -180,6 +196,7 @@ def read_answer(data: Any, *, leaf: Leaf, bounds: Bounds) -> Answer:
     return Answer(
         attachments=attachments,
         defects=tuple(defects),
+        texts=_texts(fields.get("texts"), bounds=bounds),
         members=_number(fields.get("members"), 0, 2**31),
         expanded=_number(fields.get("expanded"), 0, 2**40),
         tired=fields.get("tired") is True,
@@ -214,6 +231,16 @@ def _attachment(row: Any, *, leaf: Leaf, bounds: Bounds) -> Attachment:
         tier=tier,
         reason=_text(reason, 1024),
     )
+
+
+def _texts(data: Any, *, bounds: Bounds) -> tuple[Text, ...]:
+    texts = []
+    left = bounds.texts
+    for row in _rows(data, most=bounds.members + 64):
+        where, words, html = _columns(row, 3)
+        texts.append(Text(where=_text(where, 16384), text=_text(words, left), html=html is True))
+        left -= len(words)
+    return tuple(texts)
 
 
 def _mapping(data: Any) -> dict[str, Any]:

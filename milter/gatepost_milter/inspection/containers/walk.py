@@ -17,6 +17,7 @@ import time
 import zlib
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import zstandard
 
@@ -149,6 +150,7 @@ class File:
         "name",
         "names",
         "path",
+        "quiet",
         "reasons",
         "sha256",
         "size",
@@ -156,7 +158,15 @@ class File:
     )
 
     def __init__(
-        self, *, data: Buffer, path: str, name: str, names: tuple[str, ...], claimed: str, depth: int
+        self,
+        *,
+        data: Buffer,
+        path: str,
+        name: str,
+        names: tuple[str, ...],
+        claimed: str,
+        depth: int,
+        quiet: bool = False,
     ) -> None:
         self.data = data
         self.path = path
@@ -164,6 +174,7 @@ class File:
         self.names = names
         self.claimed = claimed
         self.depth = depth
+        self.quiet = quiet
         self.mime = ""
         self.description = ""
         self.classes: set[FileClass] = set()
@@ -217,15 +228,40 @@ class Family:
     open: Callable[[Walk, File], None]
 
 
+class Reads(Protocol):
+    """What reads the words of files: ``texts.Texts``. Neither method raises."""
+
+    def file(self, walk: Walk, file: File) -> None:
+        """Read a file that has been opened."""
+        ...
+
+    def document(
+        self, walk: Walk, file: File, members: Iterable[tuple[str, Callable[[], Iterable[bytes]]]]
+    ) -> None:
+        """Read a document that is a zip file, from its members by name."""
+        ...
+
+
 class Walk:
-    """The way through one leaf. ``families`` are asked in order; all that know a file open it (polyglots)."""
+    """The way through one leaf. ``families`` are asked in order; all that know a file open it (polyglots).
+
+    ``texts`` reads the words of each file, where rules ask for them.
+    """
 
     def __init__(
-        self, *, part: str, budget: Budget, scratch: Scratch, families: Sequence[Family], hashes: bool = False
+        self,
+        *,
+        part: str,
+        budget: Budget,
+        scratch: Scratch,
+        families: Sequence[Family],
+        hashes: bool = False,
+        texts: Reads | None = None,
     ) -> None:
         self._part = part
         self._families = families
         self._hashes = hashes
+        self.texts = texts
         self.budget = budget
         self.scratch = scratch
         self.files: list[File] = []
@@ -275,6 +311,7 @@ class Walk:
             names=all_names,
             claimed=claimed,
             depth=parent.depth + 1,
+            quiet=quiet,
         )
         before = len(self.files)
         self._examine(file, marks=marks, missing=data is None)
@@ -328,6 +365,8 @@ class Walk:
         try:
             if not missing:
                 self._open(file)
+                if self.texts is not None:
+                    self.texts.file(self, file)
         finally:
             worth_it = file.classes > {FileClass.PLAIN} or file.classes.isdisjoint({FileClass.PLAIN})
             if self._hashes or (worth_it and file.size < _HASH_UNASKED):

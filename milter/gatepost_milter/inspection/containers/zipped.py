@@ -84,6 +84,9 @@ def open_(walk: Walk, file: File) -> None:
     document = flavour(file, everything)
     for entry in everything:
         _visit(walk, file, entry, quiet=document)
+    if document and walk.texts is not None:
+        pages = [entry for entry in everything if not entry.flags & (_ENCRYPTED | _STRONG)]
+        walk.texts.document(walk, file, [(entry.names[0], partial(unpacked, data, entry)) for entry in pages])
 
 
 def flavour(file: File, entries: Iterable[Entry]) -> bool:
