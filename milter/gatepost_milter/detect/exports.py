@@ -55,7 +55,8 @@ _IDENTITY = _spellings(
     "upn · former upn · uln · uci · adno · adm no · admission no · admission number · admissionnumber · surname"
     " · legal surname · legalsurname · legal last name · preferred surname · last name · forename · legal forename"
     " · legalforename · legal first name · first name · chosen name · preferred forename · pupil name"
-    " · student name · pupil · student · name · full name · dob · d.o.b. · date of birth · birth date · birthdate · student id"
+    " · student name · pupil · student · name · full name"
+    " · dob · d.o.b. · date of birth · birth date · birthdate · student id"
     " · studentid · arbor student id · school id · isams id · exam number · candidate number"
     " · exam candidate number · exam uci number · unique pupil number · unique learner number · nhs number"
 )
@@ -72,7 +73,8 @@ _SENSITIVE = _spellings(
     " · child in need · early help · sgo · uasc · sen · send · sen status · sen provision · sen need · ehcp"
     " · annual review · iep · medical · medical condition · medical conditions · care plan · ihcp · epipen · aai"
     " · camhs · gp · doctor · medication · allergies · suspension · suspensions · exclusions"
-    " · parental responsibility · contact priority · lives with pupil · home email · primary email · parent email · mobile · home telephone"
+    " · parental responsibility · contact priority · lives with pupil"
+    " · home email · primary email · parent email · mobile · home telephone"
     " · address · home address · postcode"
 )
 _PROGRAMS = (
