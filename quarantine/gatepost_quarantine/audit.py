@@ -2,17 +2,19 @@
 
 Each gateway writes one chain: every link holds the digest of the one before it, so that a link that was
 changed, removed or put in later shows. The chain proves order and completeness up to a digest that is known
-from elsewhere; it does not prove who wrote it.
+from elsewhere; it does not prove who wrote it. What is personal in an event can be erased without breaking it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 
 class Verb(StrEnum):
@@ -26,6 +28,18 @@ class Verb(StrEnum):
     DENY = "held:deny"
     DELETE = "held:delete"
     READ = "held:read"
+    SEAL = "held:seal"
+    UNSEAL = "held:unseal"
+    LEGAL_HOLD = "held:legal-hold"
+    LEGAL_HOLD_ENDED = "held:legal-hold-ended"
+    EXPIRE = "held:expire"
+    FORGET = "held:forget"
+    REMIND = "held:remind"
+    EXPORT = "held:export"
+    ERASE = "audit:erase"
+    HEAD = "audit:head"
+    BACKUP = "store:backup"
+    SUBJECT_EXPORT = "subject:export"
     NOTICE = "notice:send"
     NOTICE_GIVEN_UP = "notice:give-up"
     RAW = "held:raw"
@@ -60,52 +74,127 @@ GENESIS = "0" * 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """An event in its place in the chain. ``seq`` counts from 1 for each gateway; digests are hexadecimal."""
+    """An event in its place in the chain. ``seq`` counts from 1 for each gateway; digests are hexadecimal.
+
+    ``segment`` is the month that the link was written in (YYYY-MM). The digest does not cover the personal fields
+    (actor, recipient, reason, details) but a ``commitment`` to them, made with a random ``salt``: without the
+    salt nobody can find out by trying whose name it was. So they can be erased, and the chain stays whole.
+    A link without commitment comes from before there were any; its digest covers everything.
+    """
 
     gateway: str
     seq: int
     event: Event
     previous: str
     digest: str
+    segment: str = ""
+    salt: str = ""
+    commitment: str = ""
+
+    @property
+    def erased(self) -> bool:
+        """Whether the personal fields have been erased."""
+        return bool(self.commitment) and not self.salt
 
 
-def link(event: Event, *, gateway: str, seq: int, previous: str) -> Link:
-    """The event as the link after ``previous``."""
-    digest = hashlib.sha256(_canonical(event, gateway=gateway, seq=seq, previous=previous)).hexdigest()
-    return Link(gateway=gateway, seq=seq, event=event, previous=previous, digest=digest)
+def link(event: Event, *, gateway: str, seq: int, previous: str, segment: str) -> Link:
+    """The event as the link after ``previous``, with a salt of its own."""
+    salt = secrets.token_hex(16)
+    commitment = _commitment(event, salt)
+    digest = _digest(event, gateway=gateway, seq=seq, previous=previous, segment=segment, commitment=commitment)
+    return Link(
+        gateway=gateway,
+        seq=seq,
+        event=event,
+        previous=previous,
+        digest=digest,
+        segment=segment,
+        salt=salt,
+        commitment=commitment,
+    )
 
 
-def verify(links: Iterable[Link], *, head: str = "") -> str:
-    """What is wrong with a whole chain, in one sentence; empty when nothing is.
+def segment_of(at: datetime) -> str:
+    """The segment that a link of that time belongs to."""
+    return at.astimezone(UTC).strftime("%Y-%m")
 
-    With ``head``, the chain must also reach that digest: a chain that was cut off at its end does not.
+
+def verify(links: Iterable[Link], *, head: str = "", whole: bool = True) -> str:
+    """What is wrong with a chain, in one sentence; empty when nothing is.
+
+    With ``head``, the chain must also reach that digest: a chain that was cut off at its end does not. A part of a
+    chain (``whole`` is false) may begin anywhere; its first link is believed about what came before.
     """
-    previous, expected, reached = GENESIS, 1, not head
+    previous, expected, segment, reached = GENESIS, 1, "", not head
+    first = not whole
     for each in links:
+        if first:
+            previous, expected, first = each.previous, each.seq, False
         if each.seq != expected:
             return f"event {expected} of {each.gateway} is missing"
         if each.previous != previous:
             return f"event {each.seq} of {each.gateway} does not follow the one before it"
-        made = link(each.event, gateway=each.gateway, seq=each.seq, previous=each.previous)
-        if made.digest != each.digest:
+        if _made_again(each) != each.digest or not _keeps_its_commitment(each) or each.segment < segment:
             return f"event {each.seq} of {each.gateway} was changed"
-        previous, expected = each.digest, expected + 1
+        previous, expected, segment = each.digest, expected + 1, each.segment
         reached = reached or each.digest == head
-    return "" if reached else "the chain ends before the given head"
+    return "" if reached else "the chain ends before the given head, or was made anew"
 
 
-def _canonical(event: Event, *, gateway: str, seq: int, previous: str) -> bytes:
-    """The bytes that are hashed: JSON with sorted keys, no spaces, ASCII only, time in UTC with microseconds."""
-    value = {
+def _made_again(each: Link) -> str:
+    if not each.commitment:
+        value = _outside(each.event, gateway=each.gateway, seq=each.seq, previous=each.previous)
+        return _hashed(value | _personal(each.event))
+    return _digest(
+        each.event,
+        gateway=each.gateway,
+        seq=each.seq,
+        previous=each.previous,
+        segment=each.segment,
+        commitment=each.commitment,
+    )
+
+
+def _keeps_its_commitment(each: Link) -> bool:
+    """Personal fields are what was committed to, or they are all gone."""
+    if not each.commitment:
+        return not each.salt
+    if each.erased:
+        return not any(_personal(each.event).values())
+    return _commitment(each.event, each.salt) == each.commitment
+
+
+def _digest(event: Event, *, gateway: str, seq: int, previous: str, segment: str, commitment: str) -> str:
+    value = _outside(event, gateway=gateway, seq=seq, previous=previous)
+    return _hashed(value | {"segment": segment, "commitment": commitment})
+
+
+def _commitment(event: Event, salt: str) -> str:
+    return _hashed({"salt": salt} | _personal(event))
+
+
+def _outside(event: Event, *, gateway: str, seq: int, previous: str) -> dict[str, Any]:
+    """What is no personal data: the place in the chain, when, what, and about which message."""
+    return {
         "gateway": gateway,
         "seq": seq,
         "previous": previous,
         "at": event.at.astimezone(UTC).isoformat(timespec="microseconds"),
         "verb": event.verb.value,
-        "actor": event.actor,
         "held_id": event.held_id,
+    }
+
+
+def _personal(event: Event) -> dict[str, Any]:
+    return {
+        "actor": event.actor,
         "recipient": event.recipient,
         "reason": event.reason,
         "details": dict(event.details),
     }
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+
+
+def _hashed(value: Mapping[str, Any]) -> str:
+    """The SHA-256 of JSON with sorted keys, no spaces, ASCII only."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()

@@ -24,9 +24,9 @@ from gatepost_config import settings
 from gatepost_quarantine import sql
 from gatepost_quarantine.audit import Event, Verb, verify
 from gatepost_quarantine.sql import SqlStore, open_store
+from gatepost_quarantine.sql.console_schema import metadata
 from gatepost_quarantine.sql.database import Database
 from gatepost_quarantine.sql.migrate import HEAD, migrate
-from gatepost_quarantine.sql.console_schema import metadata
 from gatepost_quarantine.store import Filter, StoreError
 
 GATEWAY = "mx1.school.example"
@@ -39,12 +39,18 @@ def sqlite_settings(folder: Path, *, floor: int = 0) -> settings.Store:
 # Migrations
 
 
+def _is_ours(_item: object, name: str | None, *_: object) -> bool:
+    """The search index is each engine's own: on SQLite a family of tables that SQLite itself keeps."""
+    return not str(name).startswith("message_search")
+
+
 def test_migrations_make_exactly_the_tables_that_the_code_knows(url: str) -> None:
     """A column in only one of the two places would be found by a user, not by us."""
     database = Database(url, floor=0)
     migrate(database)
     with database.read() as connection:
-        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+        context = MigrationContext.configure(connection, opts={"include_object": _is_ours})
+        differences = compare_metadata(context, metadata)
     database.close()
     assert differences == []
 

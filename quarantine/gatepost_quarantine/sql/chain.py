@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from gatepost_quarantine.audit import GENESIS, Event, Link, link
+from gatepost_quarantine.audit import GENESIS, Event, Link, link, segment_of
 from gatepost_quarantine.sql.database import Database
 from gatepost_quarantine.sql.records import clean_event, event_link, event_row
 from gatepost_quarantine.sql.schema import chain_head, event
@@ -18,24 +19,31 @@ _PAGE = 1000
 _EVENT = insertion(event)
 _OF_GATEWAY = chain_head.c.gateway == bindparam("gateway_")
 _HEAD = Statement(
-    lambda _dialect: select(chain_head.c.seq, chain_head.c.digest).where(_OF_GATEWAY).with_for_update()
+    lambda _dialect: (
+        select(chain_head.c.seq, chain_head.c.digest, chain_head.c.segment).where(_OF_GATEWAY).with_for_update()
+    )
 )
-_MOVE_HEAD = Statement(lambda _dialect: update(chain_head).where(_OF_GATEWAY), columns=("seq", "digest"))
+_MOVE_HEAD = Statement(
+    lambda _dialect: update(chain_head).where(_OF_GATEWAY), columns=("seq", "digest", "segment")
+)
 
 
 def append(connection: Connection, gateway: str, events: Sequence[Event]) -> None:
     """Append the events in order. To be the last thing in a transaction: it locks the chain until the commit."""
     if not events:
         return
-    seq, previous = _lock_head(connection, gateway)
+    head = _lock_head(connection, gateway)
+    seq, previous, segment = head.seq, head.digest, head.segment
     rows = []
     for each in events:
         seq += 1
-        made = link(clean_event(each), gateway=gateway, seq=seq, previous=previous)
+        # A clock that was set back must not reopen a month.
+        segment = max(segment, segment_of(each.at))
+        made = link(clean_event(each), gateway=gateway, seq=seq, previous=previous, segment=segment)
         previous = made.digest
         rows.append(event_row(made))
     _EVENT.run_all(connection, rows)
-    _MOVE_HEAD.run(connection, {"gateway_": gateway, "seq": seq, "digest": previous})
+    _MOVE_HEAD.run(connection, {"gateway_": gateway, "seq": seq, "digest": previous, "segment": segment})
 
 
 def of_message(connection: Connection, held_id: str) -> list[Event]:
@@ -60,11 +68,11 @@ def read(database: Database, gateway: str) -> Iterator[Link]:
         after = rows[-1].seq
 
 
-def _lock_head(connection: Connection, gateway: str) -> tuple[int, str]:
+def _lock_head(connection: Connection, gateway: str) -> Row[Any]:
     row = _HEAD.run(connection, {"gateway_": gateway}).one_or_none()
     if row is None:
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        first = dialect.insert(chain_head).values(gateway=gateway, seq=0, digest=GENESIS)
+        first = dialect.insert(chain_head).values(gateway=gateway, seq=0, digest=GENESIS, segment="")
         connection.execute(first.on_conflict_do_nothing())
         row = _HEAD.run(connection, {"gateway_": gateway}).one()
-    return row.seq, row.digest
+    return row

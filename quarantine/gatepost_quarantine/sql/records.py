@@ -15,6 +15,9 @@ from gatepost_quarantine.audit import Event, Link, Verb
 from gatepost_quarantine.held import Envelope, HeldMessage, HeldRecipient, Notice, NoticeKind, State
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+PLACES = 1024
+"""Places in the search index for the messages of one microsecond."""
+
 _SEARCH_LIMIT = 20_000
 """Characters of one message that can be found by searching: enough for 500 recipients."""
 
@@ -63,6 +66,10 @@ def message_row(held: HeldMessage) -> dict[str, Any]:
         "stored": True,
         "search_text": _search_text(held),
         "record": json.dumps(record),
+        "seal": "",
+        "legal_hold": "",
+        "reminded": 0,
+        "place": micros(held.received_at) * PLACES,
     }
 
 
@@ -72,7 +79,7 @@ def queues(held: HeldMessage) -> list[str]:
     return sorted(clean(each) for each in named if each)
 
 
-def recipient_row(held_id: str, position: int, recipient: HeldRecipient) -> dict[str, Any]:
+def recipient_row(held: HeldMessage, position: int, recipient: HeldRecipient) -> dict[str, Any]:
     """The columns of ``recipient``."""
     record = {
         "address": recipient.address,
@@ -81,7 +88,8 @@ def recipient_row(held_id: str, position: int, recipient: HeldRecipient) -> dict
         "parameters": list(recipient.parameters),
     }
     return {
-        "message_id": held_id,
+        "message_id": held.id,
+        "received_at": micros(held.received_at),
         "position": position,
         "address": clean(recipient.address).casefold(),
         "state": recipient.state.value,
@@ -189,6 +197,9 @@ def event_row(link: Link) -> dict[str, Any]:
         "details": json.dumps(dict(event.details), sort_keys=True),
         "previous": link.previous,
         "digest": link.digest,
+        "segment": link.segment,
+        "salt": link.salt,
+        "commitment": link.commitment,
     }
 
 
@@ -203,7 +214,16 @@ def event_link(row: Row[Any]) -> Link:
         details=json.loads(row.details),
         at=moment(row.at),
     )
-    return Link(gateway=row.gateway, seq=row.seq, event=event, previous=row.previous, digest=row.digest)
+    return Link(
+        gateway=row.gateway,
+        seq=row.seq,
+        event=event,
+        previous=row.previous,
+        digest=row.digest,
+        segment=row.segment,
+        salt=row.salt,
+        commitment=row.commitment,
+    )
 
 
 def _clean_details(details: Mapping[str, str | int | bool]) -> dict[str, str | int | bool]:

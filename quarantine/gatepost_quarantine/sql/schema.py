@@ -22,7 +22,9 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
-# A held message. ``record`` is what never changes about it; the other columns are there to be searched.
+# A held message. ``record`` is what never changes about it; the other columns are there to be searched. ``seal``
+# is the head of a sealed body (JSON), ``legal_hold`` why it must be kept, ``reminded`` how many reminders went
+# out, and ``place`` its row in the search index of SQLite: in the order of ``received_at``, no two the same.
 message = Table(
     "message",
     metadata,
@@ -38,11 +40,23 @@ message = Table(
     Column("stored", Boolean, nullable=False),
     Column("search_text", Text, nullable=False),
     Column("record", Text, nullable=False),
+    Column("seal", Text, nullable=False, default="", server_default=""),
+    Column("legal_hold", Text, nullable=False, default="", server_default=""),
+    Column("reminded", Integer, nullable=False, default=0, server_default="0"),
+    Column("place", BigInteger, nullable=False, default=0, server_default="0"),
+    Index("message_place", "place"),
+    Index("message_stored", "received_at", sqlite_where=text("stored"), postgresql_where=text("stored")),
     Index("message_received_at", "received_at"),
     Index("message_support_id", "support_id"),
     Index("message_message_id", "message_id"),
     Index("message_sender", "sender"),
     Index("message_queue", "queue", "received_at"),
+    Index(
+        "message_search",
+        "search_text",
+        postgresql_using="gin",
+        postgresql_ops={"search_text": "gin_trgm_ops"},
+    ).ddl_if(dialect="postgresql"),
 )
 
 # Which rules had a part in holding it.
@@ -51,7 +65,8 @@ message_rule = Table(
     metadata,
     Column("message_id", Text, ForeignKey("message.id"), primary_key=True),
     Column("rule", Text, primary_key=True),
-    Index("message_rule_rule", "rule"),
+    Column("received_at", BigInteger, nullable=False, default=0, server_default="0"),
+    Index("message_rule_rule", "rule", "received_at", "message_id"),
 )
 
 # Which roles review it: those of the rules that act, until it is passed on to another.
@@ -77,7 +92,8 @@ recipient = Table(
     Column("released_to", Text, nullable=False),
     Column("reply", Text, nullable=False),
     Column("record", Text, nullable=False),
-    Index("recipient_state", "state", "message_id"),
+    Column("received_at", BigInteger, nullable=False, default=0, server_default="0"),
+    Index("recipient_state", "state", "received_at", "message_id"),
     Index("recipient_address", "address"),
 )
 
@@ -126,7 +142,9 @@ outbox = Table(
     Index("outbox_message", "message_id"),
 )
 
-# The audit. Triggers refuse to change or remove a row; ``digest`` chains it to the row before.
+# The audit. Triggers refuse to change or remove a row; ``digest`` chains it to the row before. ``segment`` is the
+# month that it was written in. Where there is a ``commitment``, the digest covers that instead of the personal
+# fields (actor, recipient, reason, details), and these may be blanked together with the salt.
 event = Table(
     "event",
     metadata,
@@ -141,6 +159,10 @@ event = Table(
     Column("details", Text, nullable=False),
     Column("previous", Text, nullable=False),
     Column("digest", Text, nullable=False),
+    Column("segment", Text, nullable=False, default="", server_default=""),
+    Column("salt", Text, nullable=False, default="", server_default=""),
+    Column("commitment", Text, nullable=False, default="", server_default=""),
+    Index("event_segment", "gateway", "segment", "seq"),
     Index("event_held_id", "held_id"),
     Index("event_at", "at"),
 )
@@ -152,4 +174,5 @@ chain_head = Table(
     Column("gateway", Text, primary_key=True),
     Column("seq", BigInteger, nullable=False),
     Column("digest", Text, nullable=False),
+    Column("segment", Text, nullable=False, default="", server_default=""),
 )

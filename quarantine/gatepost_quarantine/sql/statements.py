@@ -19,12 +19,18 @@ Values = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """A statement as one driver takes it; ``order`` names its parameters where they go by position."""
+    """A statement as one driver takes it; ``order`` names its parameters where they go by position.
+
+    ``constants`` are the parameters that the statement itself says.
+    """
 
     sql: str
     order: tuple[str, ...] | None
+    constants: Values
 
     def parameters(self, values: Values) -> Any:
+        if self.constants:
+            values = {**self.constants, **values}
         return values if self.order is None else tuple(values[name] for name in self.order)
 
 
@@ -55,7 +61,8 @@ class Statement:
             compiled = statement.compile(dialect=dialect, **self._options())
             assert isinstance(compiled, SQLCompiler)  # noqa: S101
             order = tuple(compiled.positiontup or ()) if compiled.positional else None
-            text = self._texts[dialect.name] = _Text(str(compiled), order)
+            constants = {name: value for name, value in compiled.params.items() if value is not None}
+            text = self._texts[dialect.name] = _Text(str(compiled), order, constants)
         return text
 
     def _options(self) -> dict[str, Any]:

@@ -7,7 +7,19 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Executable, and_, bindparam, delete, exists, func, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Executable,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gatepost_quarantine.audit import Event, Link, Verb
@@ -56,6 +68,16 @@ def _take_key(dialect: str) -> Executable:
 _TAKE_KEY = Statement(_take_key)
 
 
+def _free_place(_dialect: str) -> Executable:
+    """The first place from ``first`` on, in the order of times, that no message has."""
+    first = bindparam("first", type_=BigInteger)
+    taken = (message.c.place >= first, message.c.place < first + 1000 * records.PLACES)
+    return select(func.coalesce(func.max(message.c.place) + 1, first)).where(*taken)
+
+
+_FREE_PLACE = Statement(_free_place)
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -91,11 +113,15 @@ class SqlStore:
                 joined = Event(verb=Verb.JOIN, actor=actor, held_id=first, details=details, at=self._clock())
                 chain.append(connection, self._gateway, [joined])
                 return HoldOutcome(held_id=first, joined=True)
-            _MESSAGE.run(connection, records.message_row(held))
-            rows = [records.recipient_row(held.id, place, each) for place, each in enumerate(held.recipients)]
+            row = records.message_row(held)
+            if self._database.on_sqlite:
+                row["place"] = _FREE_PLACE.run(connection, {"first": row["place"]}).scalar_one()
+            _MESSAGE.run(connection, row)
+            rows = [records.recipient_row(held, place, each) for place, each in enumerate(held.recipients)]
             _RECIPIENT.run_all(connection, rows)
             rules = sorted({finding.rule for finding in held.explanation.acting()})
-            _RULE.run_all(connection, [{"message_id": held.id, "rule": each} for each in rules])
+            at = records.micros(held.received_at)
+            _RULE.run_all(connection, [{"message_id": held.id, "rule": each, "received_at": at} for each in rules])
             queues = records.queues(held)
             _REVIEWER.run_all(connection, [{"message_id": held.id, "queue": each} for each in queues])
             size = pieces.keep(connection, held.id)
