@@ -11,7 +11,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from threading import Lock
 from time import perf_counter
@@ -40,6 +40,7 @@ from gatepost_quarantine.store import StoreError
 
 ACTOR = "gatepost-milter"
 LARGE = 16 * 1024 * 1024  # bytes; decoding takes about twice the size of a message in memory
+HASHING = 10.0  # seconds that hashing what is held may take
 UNDISCLOSED = "undisclosed recipients"
 SEALED_SAY = "This message is sealed. Only the roles that the policy names may open it."
 _TELL_WORDS = frozenset({"sender", "recipients"})
@@ -86,9 +87,12 @@ def expect_findings(rules: Iterable[tuple[str, Mode]]) -> None:
 
 
 class Inspect(Protocol):
-    """The inspection room, as the gate needs it; ``deadline`` is in seconds from now."""
+    """The inspection room, as the gate needs it; ``deadline`` is in seconds from now.
 
-    def __call__(self, content: Spool, *, deadline: float) -> Inspection: ...
+    With ``hashes`` attachments carry their SHA-256.
+    """
+
+    def __call__(self, content: Spool, *, deadline: float, hashes: bool = False) -> Inspection: ...
 
 
 class Judge(Protocol):
@@ -267,9 +271,28 @@ class Gate:
             from_header=", ".join(_shown(each.display, each.address) for each in inspection.from_),
             message_id=inspection.message_id,
             queue=next((each.queue for each in verdict.explanation.acting() if each.queue), ""),
-            attachments=tuple(_listed(attachment) for attachment in inspection.attachments),
+            attachments=tuple(_listed(each) for each in self._hashed(transaction.content, inspection)),
             received_at=transaction.received_at,
         )
+
+    def _hashed(self, content: Spool, inspection: Inspection) -> Iterable[Attachment]:
+        """The attachments with their SHA-256, for reviewers to search by.
+
+        Most mail is never held and need not be hashed, so what is held is read once more. Where that fails, or
+        finds anything else than what was judged, the message is held all the same, without hashes.
+        """
+        found = inspection.attachments
+        if all(each.sha256 for each in found):
+            return found
+        try:
+            with self._turn(content.size, HASHING):
+                again = self._inspect(content, deadline=HASHING, hashes=True)
+        except InspectorsBusyError:
+            return found
+        same = {replace(each, sha256="") for each in again.attachments} == {
+            replace(each, sha256="") for each in found
+        }
+        return again.attachments if same else found
 
     def _notices(
         self, transaction: Transaction, inspection: Inspection, verdict: Verdict, held_id: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Event
 
 import pytest
@@ -14,7 +15,7 @@ from gatepost_config.words import Action, Direction, Explanation
 from gatepost_milter import gate as gate_module
 from gatepost_milter.gate import UNDISCLOSED, Deadlines, Gate, Step, identify
 from gatepost_milter.inspection.inspectors import InspectorsBusyError
-from gatepost_milter.inspection.model import Inspection
+from gatepost_milter.inspection.model import Attachment, Inspection
 from gatepost_milter.policy.verdict import Verdict
 from gatepost_milter.replies import Answer, Disposition
 from gatepost_milter.spool import Spool
@@ -25,6 +26,7 @@ COLLEAGUE = "colleague@school.example"
 HIDDEN = "hidden@home.example"
 STRANGER = "stranger@elsewhere.example"
 INBOUND, INTERNAL, OUTBOUND = Direction.INBOUND, Direction.INTERNAL, Direction.OUTBOUND
+HOLD = verdict({PARENT: (OUTBOUND, Action.QUARANTINE)})
 
 
 def run(
@@ -37,7 +39,10 @@ def run(
     kept = keeper or Keeper()
     seen = found or inspection(PARENT)
     gate = Gate(
-        inspect=lambda content, *, deadline: seen, policy=Judge(given), store=kept, gateway="gw.school.example"
+        inspect=lambda content, *, deadline, hashes=False: seen,
+        policy=Judge(given),
+        store=kept,
+        gateway="gw.school.example",
     )
     return gate.process(message or transaction(*(each.recipient for each in given.outcomes))), kept
 
@@ -240,12 +245,48 @@ def test_a_sealed_message_is_told_of_by_identifiers_only() -> None:
 def test_no_free_inspector_is_a_tempfail_and_no_defect() -> None:
     """A full house is no bug: the client comes again, and nobody is paged."""
 
-    def busy(content: Spool, *, deadline: float) -> Inspection:
+    def busy(content: Spool, *, deadline: float, hashes: bool = False) -> Inspection:
         raise InspectorsBusyError("none in 20 s")
 
     gate = Gate(inspect=busy, policy=Judge(verdict({})), store=Keeper(), gateway="gw")
 
     assert gate.process(transaction()).disposition is Disposition.TEMPFAIL
+
+
+@pytest.mark.parametrize(("second", "hashed"), [("the same", "5ha"), ("another size", ""), ("busy", "")])
+def test_what_is_held_carries_hashes(second: str, hashed: str) -> None:
+    """Reviewers search by hash. One that may be of another file is none; the message is held all the same."""
+    store = Keeper()
+    inspect = Reading(second)
+    Gate(inspect=inspect, policy=Judge(HOLD), store=store, gateway="gw").process(transaction())
+
+    assert inspect.asked == [False, True]
+    assert [each["sha256"] for held in store.held for each in held.attachments] == [hashed]
+
+
+def test_what_passes_is_read_once() -> None:
+    """Hashing a large attachment takes longer than judging it."""
+    inspect = Reading("the same")
+    given = verdict({PARENT: (OUTBOUND, Action.WARN)})
+    Gate(inspect=inspect, policy=Judge(given), store=Keeper(), gateway="gw").process(transaction())
+
+    assert inspect.asked == [False]
+
+
+class Reading:
+    """An inspection room that finds one attachment; what it does when it is asked for hashes is given."""
+
+    def __init__(self, second: str) -> None:
+        self.asked: list[bool] = []
+        self._second = second
+
+    def __call__(self, content: Spool, *, deadline: float, hashes: bool = False) -> Inspection:
+        self.asked.append(hashes)
+        if hashes and self._second == "busy":
+            raise InspectorsBusyError("none in 10 s")
+        size = 11 if hashes and self._second == "another size" else 10
+        found = Attachment(path="part 2", part="2", name="setup.exe", size=size, sha256="5ha" if hashes else "")
+        return replace(inspection(), attachments=(found,))
 
 
 def test_large_messages_take_turns_and_small_ones_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,7 +295,7 @@ def test_large_messages_take_turns_and_small_ones_do_not_wait(monkeypatch: pytes
     given = verdict({PARENT: (OUTBOUND, Action.PASS)})
     inside, go_on = Event(), Event()
 
-    def inspect(content: Spool, *, deadline: float) -> Inspection:
+    def inspect(content: Spool, *, deadline: float, hashes: bool = False) -> Inspection:
         if content.size > 1000:
             inside.set()
             assert go_on.wait(20)
@@ -279,7 +320,7 @@ def test_a_sender_who_waits_has_the_shorter_deadline() -> None:
     """A person at a mail program waits for the answer; another server does not mind."""
     deadlines = []
 
-    def inspect(content: Spool, *, deadline: float) -> Inspection:
+    def inspect(content: Spool, *, deadline: float, hashes: bool = False) -> Inspection:
         deadlines.append(deadline)
         return inspection()
 
@@ -298,7 +339,10 @@ def test_the_steps_are_taken_in_order() -> None:
     steps: list[Step] = []
     given = verdict({PARENT: (OUTBOUND, Action.PASS)})
     gate = Gate(
-        inspect=lambda content, *, deadline: inspection(), policy=Judge(given), store=Keeper(), gateway="gw"
+        inspect=lambda content, *, deadline, hashes=False: inspection(),
+        policy=Judge(given),
+        store=Keeper(),
+        gateway="gw",
     )
     gate.process(transaction(), enter=steps.append)
 
