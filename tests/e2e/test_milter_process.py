@@ -33,6 +33,7 @@ def milter(tmp_path: Path) -> Iterator[Process]:
         "socket": str(tmp_path / "milter.sock"),
         "spool": {"directory": str(tmp_path / "spool")},
         "store": {"url": f"sqlite:///{tmp_path}/store.db"},
+        "metrics": {"listen": ""},
         "workers": 2,
         "drain": 5,
     }

@@ -149,6 +149,7 @@ class Gateway:
                 "poll": 0.1,
                 "retry": [0.5],
             },
+            "metrics": {"listen": ""},
             "log": {"format": "json"},
         }
         # Every JSON text is a YAML text.
