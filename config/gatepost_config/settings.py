@@ -10,8 +10,17 @@ from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from gatepost_config.errors import Problem
 from gatepost_config.source import Source
@@ -21,7 +30,9 @@ DEFAULT_PATH = Path("/etc/gatepost/gatepost.yaml")
 
 Domain = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[^\s@]+\.[^\s@]+$")]
 Mailbox = Annotated[str, StringConstraints(pattern=r"^[^\s@<>]+@[^\s@<>]+$")]
+SealKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}=$")]
 HostPort = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[^\s:\[\]]+):\d{1,5}$")]
+
 ClamdAddress = Annotated[str, StringConstraints(pattern=r"^(|unix:/.+|(\[[0-9a-fA-F:]+\]|[^\s:\[\]/]+):\d{1,5})$")]
 
 
@@ -36,15 +47,31 @@ class School(Model):
 
     name: str = Field(description="The school's name, as notices show it.")
     domains: list[Domain] = Field(
-        min_length=1, description="The school's own mail domains; the first is the main one."
+        min_length=1,
+        description="The school's own mail domains, each as it is: a name below one of them counts only if it is "
+        "listed too. The first is the main one.",
     )
+    timezone: str = Field(
+        default="Europe/London", description="The school's time zone: in it a day begins and an exemption ends."
+    )
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"there is no time zone {value!r}; write one like Europe/London") from None
+        return value
 
 
 class TenantHeader(Model):
     """A header field that a cloud tenant adds to its own mail, and that outsiders cannot know."""
 
-    name: str = Field(min_length=1, description="Field name.")
-    value: str = Field(min_length=1, description="Field value; must match exactly.")
+    name: Annotated[str, StringConstraints(pattern=r"^[!-9;-~]+$")] = Field(description="Field name.")
+    value: Annotated[str, StringConstraints(pattern=r"^[!-~]+( [!-~]+)*$")] = Field(
+        description="Field value: must match exactly, in one field of that name and no second one."
+    )
 
 
 class TrustedRelay(Model):
@@ -119,6 +146,11 @@ class Store(Model):
         ge=0,
         description="Bytes that must stay free on the store's disk; below it holds are temp-failed.",
     )
+    seal_keys: list[SealKey] = Field(
+        default=[],
+        description="Public keys that sealed messages are encrypted to, as `gatepost seal new-key` prints them; each "
+        "pair of roles can open by itself. Without one, sealed messages are kept in clear, though never shown.",
+    )
 
 
 class Courier(Model):
@@ -166,6 +198,52 @@ class Metrics(Model):
     )
 
 
+ConsoleRole = Literal["viewer", "reviewer", "safeguarding", "policy-editor", "auditor", "admin"]
+
+
+class Oidc(Model):
+    """Signing in to the console with the school's own accounts (OpenID Connect)."""
+
+    issuer: Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+$")] = Field(
+        description="Issuer URL, as in https://login.microsoftonline.com/TENANT/v2.0 or https://accounts.google.com."
+    )
+    client_id: str = Field(min_length=1, description="Client id that the provider gave to the console.")
+    client_secret_file: Path = Field(description="File that holds the client secret and nothing else.")
+    name: str = Field(default="your school account", description="What the sign-in button calls the provider.")
+    domain: str = Field(
+        default="", description="Only people whose hd or email claim is of this domain; needed with Google."
+    )
+    groups_claim: str = Field(default="groups", description="Claim that lists groups; email is possible too.")
+    roles: dict[str, list[ConsoleRole]] = Field(
+        min_length=1,
+        description="Console roles by value of that claim: a group's id or name, or an email address.",
+    )
+
+
+class Console(Model):
+    """The review console."""
+
+    listen: HostPort = Field(
+        default="127.0.0.1:8025",
+        description="Where it listens, as HOST:PORT; a web server with TLS stands in front.",
+    )
+    base_url: Annotated[str, StringConstraints(pattern=r"^(https?://[^\s/?#]+)?$")] = Field(
+        default="", description="Address that people type, without a path; left out, http:// and listen."
+    )
+    session_hours: float = Field(default=10, gt=0, le=168, description="Hours after which a sign-in ends.")
+    idle_minutes: float = Field(default=60, gt=0, description="Minutes without use after which a sign-in ends.")
+    lock_after: int = Field(default=5, ge=1, description="Wrong passwords in a row that lock a local account.")
+    lock_minutes: float = Field(default=15, gt=0, description="Minutes for which it is locked.")
+    undo_minutes: float = Field(
+        default=30, ge=0, description="Minutes in which a deletion can be undone; the bytes go after that."
+    )
+    safeguarding: list[str] = Field(
+        default=["dsl", "safeguarding", "deputy-head-pastoral"],
+        description="Roles of the policy whose items only people with the console role safeguarding see.",
+    )
+    oidc: Oidc | None = Field(default=None, description="Sign-in with the school's own accounts, if wanted.")
+
+
 class Log(Model):
     """What is written to standard output, and how."""
 
@@ -211,6 +289,7 @@ class Settings(Model):
     courier: Courier = Field(default=Courier(), description="How held mail and notices go out.")
     notices: Notices = Field(default=Notices(), description="Who notices come from, and who answers questions.")
     metrics: Metrics = Field(default=Metrics(), description="Numbers for Prometheus.")
+    console: Console = Field(default=Console(), description="The review console.")
     log: Log = Field(default=Log(), description="What is written to standard output, and how.")
 
     _source: Source | None = PrivateAttr(default=None)

@@ -141,6 +141,18 @@ class Review(Protocol):
         """One message by its full id. Raises NotFoundError also for one that may not be seen."""
         ...
 
+    def items(self, ids: Sequence[str], *, sight: Sight) -> Sequence[Item]:
+        """Those of these messages that may be seen."""
+        ...
+
+    def rules(self, *, sight: Sight) -> Sequence[str]:
+        """Every rule that had a part in holding a message that may be seen."""
+        ...
+
+    def queues(self, *, sight: Sight) -> Sequence[str]:
+        """Every role that reviews a message that may be seen."""
+        ...
+
     def find(self, name: str, *, sight: Sight) -> str:
         """The full id of the one message that has this id, support id or Message-ID; empty if none or several."""
         ...

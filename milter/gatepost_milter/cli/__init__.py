@@ -14,6 +14,7 @@ import click
 # Command name -> (module:attribute, one line of help). Kept here so that ``gatepost --help`` imports nothing.
 _COMMANDS = {
     "check": ("gatepost_milter.cli.check:check", "Judge message files without a mail server."),
+    "console": ("gatepost_milter.cli.console:console", "Run the review console, or add its accounts."),
     "courier": ("gatepost_milter.cli.services:courier", "Run the courier: send notices and releases."),
     "demo": ("gatepost_milter.cli.demo:demo", "Show gatepost at work, without a mail server."),
     "directory": ("gatepost_milter.cli.directory:directory", "Check the people directory, or ask it."),

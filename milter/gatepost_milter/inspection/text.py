@@ -41,10 +41,14 @@ _BLOCK = frozenset({
 
 def make(raw: bytes, encoding: str, charset: str, *, is_html: bool) -> str:
     """The text of a part from its bytes in the message. An unknown or wrong charset is read as well as can be."""
+    written = source(raw, encoding, charset, is_html=is_html)
+    return shown(written) if is_html else written
+
+
+def source(raw: bytes, encoding: str, charset: str, *, is_html: bool) -> str:
+    """The text of a part as it is written: HTML with its markup."""
     data = decode(raw, encoding)[0][1]
-    if is_html:
-        return shown(_decode_text(data, charset or _stated_charset(data)))
-    return _decode_text(data, charset)
+    return _decode_text(data, charset or (_stated_charset(data) if is_html else ""))
 
 
 def _decode_text(data: bytes, charset: str) -> str:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
     and_,
@@ -40,6 +41,9 @@ from gatepost_quarantine.store import ConflictError, NotFoundError
 
 _DAY = 86_400_000_000
 """Microseconds."""
+
+_MANY_NAMES = 500
+"""Rules or roles that a page offers to choose from."""
 
 
 def _utc_now() -> datetime:
@@ -75,6 +79,22 @@ class SqlReview(Accounts):
         if not items:
             raise NotFoundError(f"there is no held message {held_id}")
         return items[0]
+
+    def items(self, ids: Sequence[str], *, sight: Sight) -> Sequence[Item]:
+        """See Review.items."""
+        query = select(message.c.id).where(
+            message.c.id.in_([records.clean(each) for each in ids]), _visible(sight)
+        )
+        with self._database.read() as connection:
+            return self._items(connection, connection.execute(query).scalars().all())
+
+    def rules(self, *, sight: Sight) -> Sequence[str]:
+        """See Review.rules."""
+        return self._names(message_rule.c.rule, message_rule.c.message_id, sight)
+
+    def queues(self, *, sight: Sight) -> Sequence[str]:
+        """See Review.queues."""
+        return self._names(message_reviewer.c.queue, message_reviewer.c.message_id, sight)
 
     def find(self, name: str, *, sight: Sight) -> str:
         """See Review.find."""
@@ -280,6 +300,21 @@ class SqlReview(Accounts):
             for each in ids
         ]
 
+    def _names(self, name: Column[str], of: Column[str], sight: Sight) -> list[str]:
+        """The different values of a column, each looked up by itself: there are few, in very many rows."""
+        found: list[str] = []
+        with self._database.read() as connection:
+            at: str | None = ""
+            while at is not None and len(found) < _MANY_NAMES:
+                following = select(func.min(name)).where(name > at)
+                at = connection.execute(following).scalar_one()
+                if at is None:
+                    break
+                seen = exists().where(name == at, of == message.c.id, _visible(sight))
+                if connection.execute(select(seen)).scalar_one():
+                    found.append(at)
+        return found
+
     def _direction(self) -> ColumnElement[str]:
         direction: ColumnElement[str] = (
             func.json_extract(recipient.c.record, "$.direction")
@@ -302,8 +337,9 @@ class SqlReview(Accounts):
 
 def _visible(sight: Sight) -> ColumnElement[bool]:
     """The messages that may be seen, as a condition on ``message``."""
+    reviewing = message_reviewer.alias()  # the query around it may read the table too
     confidential = exists().where(
-        message_reviewer.c.message_id == message.c.id, message_reviewer.c.queue.in_(sorted(sight.safeguarding))
+        reviewing.c.message_id == message.c.id, reviewing.c.queue.in_(sorted(sight.safeguarding))
     )
     seen = []
     if not (sight.ordinary or sight.confidential):
@@ -314,9 +350,7 @@ def _visible(sight: Sight) -> ColumnElement[bool]:
         seen.append(confidential)
     if sight.queues:
         seen.append(
-            exists().where(
-                message_reviewer.c.message_id == message.c.id, message_reviewer.c.queue.in_(sorted(sight.queues))
-            )
+            exists().where(reviewing.c.message_id == message.c.id, reviewing.c.queue.in_(sorted(sight.queues)))
         )
     return and_(literal(value=True), *seen)
 

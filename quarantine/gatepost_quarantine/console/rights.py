@@ -1,0 +1,118 @@
+"""Owns who may do what: a right for each verb, held by roles, for ordinary and for confidential messages apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gatepost_config.words import Action
+from gatepost_quarantine.review import Item, Sight
+
+
+class Role(StrEnum):
+    """What somebody is to the console."""
+
+    VIEWER = "viewer"
+    REVIEWER = "reviewer"
+    SAFEGUARDING = "safeguarding"
+    POLICY_EDITOR = "policy-editor"
+    AUDITOR = "auditor"
+    ADMIN = "admin"
+
+
+class Right(StrEnum):
+    """One thing that can be done. Those below ``LIST`` are about a message and ask for its category too."""
+
+    SIGNED_IN = "signed-in"
+    OVERVIEW = "overview"
+    POLICY = "policy"
+    ACCOUNTS = "accounts"
+    LIST = "list"
+    HISTORY = "history"
+    READ = "read"
+    DOWNLOAD = "download"
+    RELEASE = "release"
+    DENY = "deny"
+    DELETE = "delete"
+    MARK = "mark"
+    PASS_ON = "pass-on"  # noqa: S105 - a verb, not a secret
+    NOTE = "note"
+
+
+_REVIEWS = frozenset({
+    Right.LIST, Right.HISTORY, Right.READ, Right.DOWNLOAD, Right.RELEASE, Right.DENY, Right.DELETE, Right.MARK,
+    Right.PASS_ON, Right.NOTE,
+})  # fmt: skip
+
+_EVERYWHERE: dict[Role, frozenset[Right]] = {
+    Role.VIEWER: frozenset({Right.OVERVIEW, Right.POLICY}),
+    Role.REVIEWER: frozenset({Right.OVERVIEW, Right.POLICY}),
+    Role.SAFEGUARDING: frozenset({Right.OVERVIEW, Right.POLICY}),
+    Role.POLICY_EDITOR: frozenset({Right.OVERVIEW, Right.POLICY}),
+    Role.AUDITOR: frozenset({Right.OVERVIEW, Right.POLICY}),
+    Role.ADMIN: frozenset({Right.OVERVIEW, Right.POLICY, Right.ACCOUNTS}),
+}
+
+_ORDINARY: dict[Role, frozenset[Right]] = {
+    Role.VIEWER: frozenset({Right.LIST}),
+    Role.REVIEWER: _REVIEWS,
+    Role.POLICY_EDITOR: frozenset({Right.LIST, Right.MARK}),
+    Role.AUDITOR: frozenset({Right.LIST, Right.HISTORY}),
+}
+
+_CONFIDENTIAL: dict[Role, frozenset[Right]] = {Role.SAFEGUARDING: _REVIEWS}
+
+_NOT_WHEN_SEALED = frozenset({Right.READ, Right.DOWNLOAD, Right.RELEASE, Right.MARK})
+"""A sealed message is opened by its role pair alone, with its key, outside this program (KCS 1.10)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Somebody who is signed in. ``queues`` restricts to what these roles review; empty does not."""
+
+    name: str
+    title: str
+    roles: frozenset[Role]
+    queues: frozenset[str]
+    safeguarding: frozenset[str]
+
+    def may(self, right: Right) -> bool:
+        """Whether the person has the right at all, for any message."""
+        if right is Right.SIGNED_IN:
+            return True
+        tables = (_EVERYWHERE, _ORDINARY, _CONFIDENTIAL)
+        return any(right in table.get(role, ()) for table in tables for role in self.roles)
+
+    def may_with(self, right: Right, item: Item) -> bool:
+        """Whether the person has the right for this message."""
+        if right in _NOT_WHEN_SEALED and is_sealed(item):
+            return False
+        if self.queues and not self.queues.intersection(item.queues):
+            return False
+        table = _CONFIDENTIAL if self.is_confidential(item) else _ORDINARY
+        return any(right in table.get(role, ()) for role in self.roles)
+
+    def is_confidential(self, item: Item) -> bool:
+        """Whether a safeguarding role reviews the message."""
+        return bool(self.safeguarding.intersection(item.queues))
+
+    @property
+    def sight(self) -> Sight:
+        """Which messages the person may see."""
+        return Sight(
+            ordinary=any(Right.LIST in _ORDINARY.get(role, ()) for role in self.roles),
+            confidential=any(Right.LIST in _CONFIDENTIAL.get(role, ()) for role in self.roles),
+            safeguarding=self.safeguarding,
+            queues=self.queues,
+        )
+
+
+def is_sealed(item: Item) -> bool:
+    """Whether the message is sealed: of such a message only the frame is shown, to anybody."""
+    return any(each.action is Action.SEAL for each in item.held.recipients)
+
+
+def known_roles(words: Iterable[str]) -> frozenset[Role]:
+    """The roles among the words; what is not a role gives nothing."""
+    return frozenset(Role(each) for each in words if each in set(Role))

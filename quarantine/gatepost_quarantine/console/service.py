@@ -1,0 +1,101 @@
+"""Owns the console as a service: settings to application to uvicorn, and the entry point ``gatepost-console``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+
+from gatepost_config import logs
+from gatepost_config.documents import load_settings
+from gatepost_config.errors import ConfigError
+from gatepost_config.settings import DEFAULT_PATH, Settings
+from gatepost_quarantine.console.oidc import Provider
+from gatepost_quarantine.console.preview import Reader
+from gatepost_quarantine.console.web import application
+from gatepost_quarantine.sql import open_review
+from gatepost_quarantine.store import StoreError
+
+log = structlog.get_logger()
+
+
+def compose(settings: Settings, *, reader: Reader | None = None) -> Starlette:
+    """The console of these settings. Raises StoreError, and ConfigError if the client secret cannot be read."""
+    store, review = open_review(settings.store, gateway=settings.gateway)
+    provider = None
+    if settings.console.oidc is not None:
+        provider = Provider(
+            settings.console.oidc,
+            secret=_secret(settings),
+            base_url=address(settings),
+            key=review.key("oidc"),
+        )
+    return application(settings, store=store, review=review, reader=reader or Reader(), provider=provider)
+
+
+def address(settings: Settings) -> str:
+    """What people type to come here."""
+    return settings.console.base_url or f"http://{settings.console.listen}"
+
+
+def main(settings: Settings) -> int:
+    """Run until SIGTERM. The exit code. Raises StoreError and ConfigError."""
+    host, _, port = settings.console.listen.rpartition(":")
+    configured = uvicorn.Config(
+        compose(settings),
+        host=host.strip("[]"),
+        port=int(port),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        # A web server with TLS on this machine says whom it speaks for.
+        proxy_headers=True,
+        forwarded_allow_ips="127.0.0.1,::1",
+        timeout_graceful_shutdown=10,
+    )
+    log.info("listening", address=address(settings))
+    server = uvicorn.Server(configured)
+    server.run()
+    return 0 if server.started else 2
+
+
+def _secret(settings: Settings) -> str:
+    oidc = settings.console.oidc
+    if oidc is None:
+        return ""
+    try:
+        return oidc.client_secret_file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(
+            settings.problem(
+                ("console", "oidc", "client_secret_file"),
+                f"{oidc.client_secret_file} cannot be read: {error}",
+                "Make the file, readable by the user that gatepost-console runs as.",
+            )
+        ) from error
+
+
+@click.command(epilog="Example: gatepost-console --config /etc/gatepost/gatepost.yaml")
+@click.option(
+    "--config", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True, help="Settings."
+)
+def _service(config: Path) -> None:
+    """Run the review console until it is told to stop."""
+    try:
+        settings = load_settings(config)
+        logs.configure(settings.log, service="console")
+        code = main(settings)
+    except (ConfigError, StoreError) as error:
+        click.echo(f"gatepost-console: {error}", err=True)
+        code = 2
+    sys.exit(code)
+
+
+def service_main() -> None:
+    """The entry point ``gatepost-console``, for the service manager."""
+    _service(prog_name="gatepost-console")
