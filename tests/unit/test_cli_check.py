@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -194,3 +195,104 @@ def test_without_settings_an_example_school_is_supposed_and_said(
 def test_help_shows_an_example() -> None:
     """Every command does."""
     assert "Example: gatepost check" in CliRunner().invoke(check, ["--help"]).stdout
+
+
+def drawn(found: Inspection) -> str:
+    """What a terminal of 80 columns shows of an inspection."""
+    verdict = load(settings()).judge(transaction("t@school.example"), found)
+    out = io.StringIO()
+    show("a.eml", verdict, found, 0.001, Console(file=out, width=80, force_terminal=False))
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) == 80
+    return "\n".join(line[2:-2].rstrip() for line in lines)
+
+
+def part(path: str, content_type: str, *, reading: str = "", names: tuple[str, ...] = ()) -> Part:
+    """A part of 100 bytes at this place."""
+    last = path.rpartition(" › ")[2]
+    return Part(
+        number=last.removeprefix("part ").removeprefix("message"),
+        content_type=content_type,
+        disposition="",
+        encoding="base64",
+        names=names,
+        start=0,
+        end=100,
+        reading=reading,
+        path=path,
+    )
+
+
+def test_the_tree_hangs_every_reading_and_file_where_it_belongs() -> None:
+    """Parts below their multipart, messages in messages, members below their archive, readings at their part."""
+    program = attachment("setup.exe", FileClass.EXECUTABLE, tier="T1", reason="executable: Windows program")
+    note = replace(attachment("note.txt", FileClass.PLAIN, tier="T4"), names=())
+    found = Inspection(
+        size=2000,
+        parts=(
+            part("message", "multipart/mixed"),
+            part("part 1", "multipart/alternative"),
+            part("part 1.2", "text/html"),
+            part("part 2", "application/zip", names=("a.zip",)),
+            part("part 2", "text/html", reading="type-conflict"),
+            part("part 3", "message/rfc822"),
+            part("part 3 › message", "text/plain"),
+            part("part 9", "text/plain", reading="parts-outside"),
+        ),
+        attachments=(
+            replace(program, path="part 2 › a › b.zip", name="a › b.zip", names=()),
+            replace(program, path="part 2 › a › b.zip › setup.exe", names=("setup.exe", "setup.txt")),
+            replace(note, path="part 3 › part 1 › note.txt", claimed="text/csv", detected="text/plain"),
+        ),
+    )  # fmt: skip
+    said = drawn(found)
+    tree = said[said.index("Parts and files") :].splitlines()
+    expected = """Parts and files  2 kB in all
+└── message  multipart/mixed · base64 · 100 bytes
+    ├── part 1  multipart/alternative · base64 · 100 bytes
+    │   └── part 1.2  text/html · base64 · 100 bytes
+    ├── part 2  application/zip · base64 · 100 bytes · “a.zip”
+    │   or (type-conflict): text/html · base64 · 100 bytes
+    │   └── a › b.zip  10 bytes · executable · tier T1
+    │       executable: Windows program
+    │       └── setup.exe  10 bytes · executable · tier T1
+    │           executable: Windows program
+    │           also called “setup.txt”
+    ├── part 3  message/rfc822 · base64 · 100 bytes
+    │   └── message  text/plain · base64 · 100 bytes
+    │       └── note.txt  10 bytes · plain · tier T4
+    │           is text/plain, says text/csv
+    └── part 9  text/plain · base64 · 100 bytes
+        seen only by some (parts-outside)"""
+    assert "\n".join(tree[: len(expected.splitlines())]) == expected
+
+
+def test_defects_are_told_gravest_first_in_plain_words() -> None:
+    """An administrator need not know the codes."""
+    codes = (("multipart-unclosed", "part 1"), ("opaque", "part 2"), ("type-conflict", "part 3"))
+    found = Inspection(size=1, defects=tuple(Defect(code=code, where=where) for code, where in codes))
+    said = " ".join(drawn(found).split())
+    places = [
+        said.index(words)
+        for words in (
+            "uninspectable: nobody here has seen all of it opaque (part 2) A file could not be read.",
+            "ambiguous: mail programs show it differently type-conflict (part 3)",
+            "sloppy: untidy, and harmless by itself multipart-unclosed (part 1)",
+        )
+    ]
+    assert places == sorted(places)
+
+
+def test_what_the_virus_scanner_knows_is_told() -> None:
+    """Also before a policy has a rule for it."""
+    found = Inspection(size=1, malware=("Eicar-Test",))
+    assert "The virus scanner knows it as Eicar-Test." in drawn(found)
+
+
+def test_a_message_of_thousands_of_parts_stays_readable() -> None:
+    """What is left out is counted."""
+    parts = tuple(part(f"part {number}", "text/plain") for number in range(1, 3001))
+    files = tuple(attachment(f"{number}.txt") for number in range(1000))
+    said = drawn(Inspection(size=1, parts=parts, attachments=files))
+    assert "and 2900 more readings of parts" in said
+    assert "and 800 more files" in said

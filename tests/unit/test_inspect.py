@@ -149,3 +149,26 @@ def test_a_very_long_text_is_told() -> None:
     found, _ = _inspected(message(b"\r\n" + b"words\r\n" * 200_000))
     assert [each.code for each in found.defects] == ["text-long"]
     assert len(found.texts[0].text) <= 1024 * 1024
+
+
+def test_a_forwarded_message_is_a_file_too_and_is_read_in_its_place() -> None:
+    """Its size counts like any other file's; what is in it is listed once, where it lies."""
+    inner = message(multipart(text_part(), file_part(), boundary=b"inner"))
+    named = (
+        b'Content-Type: message/rfc822; name="forwarded.eml"\r\nContent-Disposition: attachment\r\n\r\n' + inner
+    )
+    bounced = b"Content-Type: message/rfc822\r\n\r\n" + message(text_part(b"bounced"))
+    found, recorder = _inspected(message(multipart(named + b"\r\n", bounced)))
+    (listed,) = [each for each in found.attachments if each.claimed == "message/rfc822"]
+    assert (listed.path, listed.name, listed.part) == ("part 1 › forwarded.eml", "forwarded.eml", "1")
+    assert listed.size == len(inner)
+    assert [(each.path, each.names) for each in recorder.leaves] == [("part 1 › part 2", ("setup.exe",))]
+
+
+def test_every_part_says_where_it_is() -> None:
+    """A message inside a message counts its parts anew, so a number alone would not do."""
+    inner = message(multipart(text_part(), file_part(), boundary=b"inner"))
+    found, _ = _inspected(message(multipart(text_part(), b"Content-Type: message/rfc822\r\n\r\n" + inner)))
+    assert [each.path for each in found.parts] == [
+        "message", "part 1", "part 2", "part 2 › message", "part 2 › part 1", "part 2 › part 2",
+    ]  # fmt: skip

@@ -27,8 +27,8 @@ from gatepost_milter.inspection.model import Attachment, Defect, FileClass, Leaf
 from gatepost_milter.inspection.wire import ARROW, Bounds, place
 
 _IN_MEMORY = 4 * 1024 * 1024
-_FREELY = 64 * 1024 * 1024
-_RATIO = 256
+FREELY = 64 * 1024 * 1024
+RATIO = 256
 _HASH_UNASKED = 1024 * 1024
 _PIECE = 256 * 1024
 
@@ -63,7 +63,7 @@ class Budget:
         self.depth = bounds.depth
         self._members = bounds.members
         # Mail of this size has no honest reason to become thousands of times larger.
-        self._expanded = min(bounds.expanded, _FREELY + _RATIO * size)
+        self._expanded = min(bounds.expanded, FREELY + RATIO * size)
         self.until = until
         self.members_used = 0
         self.expanded_used = 0
