@@ -145,7 +145,8 @@ class Approval:
 class Exemption:
     """Leave from one rule, for somebody, until a day, given by somebody for a reason (CLAUSES D12).
 
-    ``who`` is a normalised address, ``@domain``, ``kind:…`` or ``group:…``.
+    ``who`` is a normalised address, ``@domain``, ``kind:…`` or ``group:…``. ``party`` says whether they are exempt
+    as the ``sender`` or as the ``recipient`` of mail.
     """
 
     rule: str
@@ -153,6 +154,7 @@ class Exemption:
     span: Span
     approved_by: str
     reason: str
+    party: str = "sender"
     source: str = ""
 
 
@@ -304,15 +306,15 @@ class Directory:
                     return approval
         return None
 
-    def exempt(self, rule: str, address: str, at: date) -> Exemption | None:
-        """The leave that ``address`` has from ``rule`` on the day ``at``: its own first, then its groups' and
-        kinds', then its domain's."""
+    def exempt(self, rule: str, address: str, at: date, *, party: str = "sender") -> Exemption | None:
+        """The leave that ``address`` has from ``rule`` on the day ``at``, as the ``party`` that it is: its own
+        first, then its groups' and kinds', then its domain's."""
         exemptions = self._exemptions.get(rule)
         if exemptions is None:
             return None
         for key in self._exemption_keys(address, at):
             for exemption in exemptions.get(key, ()):
-                if exemption.span.covers(at):
+                if exemption.party == party and exemption.span.covers(at):
                     return exemption
         return None
 

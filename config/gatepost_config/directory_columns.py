@@ -116,6 +116,11 @@ EXEMPTIONS = Shape(
     columns=(
         Column(name="who", needed=True, about="An address, @domain, kind:governor or group:exams."),
         Column(name="rule", needed=True, about="The id of the rule; one row for each rule."),
+        Column(
+            name="party",
+            about="sender (the usual): mail that they send, if a login or a trusted relay proves it; or "
+            "recipient: mail to them.",
+        ),
         _FROM,
         Column(name="until", needed=True, about="Last day of the exemption. There is none without an end."),
         Column(name="approved_by", needed=True, about="Who gave it."),

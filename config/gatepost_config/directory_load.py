@@ -26,6 +26,7 @@ from gatepost_config.domains import Domains
 from gatepost_config.errors import ConfigError, Problem
 
 _RULE = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_PARTIES = ["sender", "recipient"]
 _YES_OR_NO = {"yes": True, "y": True, "true": True, "1": True, "no": False, "n": False, "false": False, "0": False}
 _OTHER_TABLES = (".xlsx", ".xls", ".xlsm", ".ods", ".tsv")
 _DOMAINS = Domains(school=())
@@ -220,8 +221,13 @@ def _exemption(row: Row) -> Exemption:
             "ids are lower-case words with hyphens; there is no exemption from all rules",
         )
     row.needed("until")
+    party = row.text("party").lower() or "sender"
+    if party not in _PARTIES:
+        remedy = suggest(party, _PARTIES) or "exempt as the sender, or as the recipient"
+        raise RowError(row.index("party"), f"“{row.text('party')}” is neither sender nor recipient", remedy)
     return Exemption(
         rule=rule,
+        party=party,
         who=_exempted(row),
         span=row.span(),
         approved_by=row.needed("approved_by"),

@@ -15,7 +15,8 @@ from gatepost_config.addresses import DOMAIN_LIMIT, ascii_domain
 class Domains:
     """The kinds of domains, for one school. Look-ups take any spelling and cost about a microsecond.
 
-    ``school`` are the school's own domains; they and all names below them are the school. ``institutions``
+    ``school`` are the school's own domains, each as it is listed: the name below one may be somebody else's (a
+    mailing service's, a pupils' site). Such a name is still an institution's. ``institutions``
     and ``consumers`` are a school's additions to the shipped lists, each also counted with the names below it.
     An institution is never a consumer domain, whatever the lists say; so an entry in ``institutions`` is also
     the way to take a domain off the consumer list.
@@ -37,8 +38,8 @@ class Domains:
         self._consumer_hosts = hosts | frozenset(added)
 
     def is_school(self, domain: str) -> bool:
-        """Whether ``domain`` is one of the school's own, or lies below one."""
-        return _within(ascii_domain(domain), self._school)
+        """Whether ``domain`` is one of the school's own. This decides which way mail goes and who is believed."""
+        return ascii_domain(domain) in self._school
 
     def is_institution(self, domain: str) -> bool:
         """Whether ``domain`` is the school or a known institution: another school, health, government, police,

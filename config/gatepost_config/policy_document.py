@@ -29,6 +29,7 @@ PLACEHOLDERS: Mapping[str, str] = {
     "it_is": "“it is” or “they are”, to agree with {names}.",
     "it": "“it” or “they”, to agree with {names}.",
     "them": "“it” or “them”, to agree with {names}.",
+    "count": "How many things were found: 3.",
     "clause": "The rule's clause.",
     "policy": "The policy's title.",
     "school": "The school's name.",
@@ -39,7 +40,7 @@ PLACEHOLDERS: Mapping[str, str] = {
 }
 """The closed list of what may stand in braces in ``say`` and ``mend``, and what it becomes."""
 
-EVIDENCE_PLACEHOLDERS = frozenset({"names", "sizes", "reasons", "it_is", "it", "them"})
+EVIDENCE_PLACEHOLDERS = frozenset({"names", "sizes", "reasons", "it_is", "it", "them", "count"})
 """Placeholders that speak of what was found; never in ``reply``, because SMTP text travels in the clear."""
 
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -111,7 +112,7 @@ class Exemption(Model):
     party: Literal["sender", "recipient"] = Field(
         default="sender", description="Exempt as the sender (only when a login or relay proves it) or recipient."
     )
-    until: date = Field(description="The last day of the exemption (UTC), as YYYY-MM-DD.")
+    until: date = Field(description="The last day of the exemption, in the school's time zone, as YYYY-MM-DD.")
     approved_by: str = Field(min_length=1, description="Who approved it.")
     reason: str = Field(default="", description="Why.")
 
@@ -160,13 +161,73 @@ class SampleMessage(Model):
     login: str = Field(default="", description="SASL login; empty for mail from outside.")
     sender: str = Field(default="someone@outside.example", description="Envelope sender.")
     recipients: list[str] = Field(
-        default=["someone@{domain}"], min_length=1, description="Envelope recipients; {mailbox.NAME} works here."
+        default=[],
+        description="Envelope recipients; {mailbox.NAME} and {domain} work in all addresses. Left out, those of "
+        "to and cc, or without them someone@{domain}.",
     )
+    from_: list[str] = Field(
+        default=[],
+        alias="from",
+        description="Addresses in From, also with a name: Anita Patel <a.patel@gmail.com>.",
+    )
+    reply_to: list[str] = Field(default=[], description="Addresses in Reply-To.")
+    to: list[str] = Field(default=[], description="Addresses in To; left out with cc, all recipients.")
+    cc: list[str] = Field(default=[], description="Addresses in Cc.")
     subject: str = Field(default="A test", description="Subject.")
     size: int = Field(default=10_000, ge=0, description="Bytes of the whole message.")
     attachments: list[SampleAttachment] = Field(default=[], description="Files that inspection finds.")
     defects: list[str] = Field(default=[], description="Codes of defects that inspection finds.")
     automatic: bool = Field(default=False, description="Whether the message says that it was sent by a machine.")
+
+    @property
+    def envelope(self) -> list[str]:
+        """The envelope recipients."""
+        return self.recipients or [*self.to, *self.cc] or ["someone@{domain}"]
+
+    @property
+    def visible(self) -> list[tuple[str, str]]:
+        """The addresses that everybody can read, each with its field."""
+        if not self.to and not self.cc:
+            return [("To", each) for each in self.envelope]
+        return [*(("To", each) for each in self.to), *(("Cc", each) for each in self.cc)]
+
+
+class SamplePerson(Model):
+    """Somebody whom the tests' directory knows."""
+
+    address: str = Field(description="Mail address: at the school, or a parent's own.")
+    name: str = Field(default="", description="Full name.")
+    kinds: list[Literal["staff", "pupil", "parent", "governor", "volunteer", "supplier", "role"]] = Field(
+        min_length=1, description="What they are, as in the directory."
+    )
+    login: list[str] = Field(default=[], description="Login names, if not the address itself.")
+    groups: list[str] = Field(default=[], description="Words of the school's own: hr, exams.")
+    pupil: list[str] = Field(default=[], description="Pupil ids; of a parent, those of the children.")
+    personal_addresses: list[str] = Field(default=[], description="Private addresses that they declared.")
+
+
+class SampleGroup(Model):
+    """People who agreed that their addresses are seen by one another."""
+
+    name: str = Field(default="", description="What people call the group.")
+    members: list[str] = Field(min_length=1, description="Their addresses.")
+
+
+class SampleApproval(Model):
+    """An outside address or domain that the school works with."""
+
+    who: str = Field(description="An address, a domain, or *.domain.")
+    purpose: str = Field(default="", description="What for: bulk-mail.")
+
+
+class SampleDirectory(Model):
+    """The people among whom a document's tests take place; the school's own never play a part in them."""
+
+    people: list[SamplePerson] = Field(default=[], description="People of all kinds.")
+    agreed_groups: list[SampleGroup] = Field(
+        default=[], description="Groups whose members agreed to see one another's addresses."
+    )
+    approved: list[SampleApproval] = Field(default=[], description="Approved outside addresses and domains.")
 
 
 class DocumentTest(Model):
@@ -174,6 +235,9 @@ class DocumentTest(Model):
 
     name: str = Field(min_length=1, description="What the test shows.")
     message: SampleMessage = Field(description="The message.")
+    directory: bool = Field(
+        default=True, description="Whether the people of test_directory are known; false is a school without any."
+    )
     expect: ActionByRecipient = Field(
         description="The action for everyone, or one for each recipient (* for all others)."
     )
@@ -197,6 +261,9 @@ class PolicyDocument(Model):
     )
     exemptions: list[Exemption] = Field(default=[], description="Who is exempt from which rule, until when.")
     rules: list[Rule] = Field(min_length=1, description="The rules; their order decides between equals.")
+    test_directory: SampleDirectory = Field(
+        default=SampleDirectory(), description="A small directory of made-up people for the tests."
+    )
     tests: list[DocumentTest] = Field(default=[], description="Messages and the verdicts that they must get.")
 
     _source: Source | None = PrivateAttr(default=None)
@@ -268,8 +335,12 @@ def _rule_faults(document: PolicyDocument, rule: Rule, path: tuple[str | int, ..
     roles = ", ".join(document.roles)
     if rule.queue and rule.queue not in document.roles:
         yield Fault((*path, "queue"), f"there is no role {rule.queue!r}", f"roles: {roles}")
-    if not rule.queue and actions & {Action.QUARANTINE, Action.SEAL, Action.REJECT}:
-        remedy = "a refusal is held too when only some recipients are refused" if Action.REJECT in actions else ""
+    if not rule.queue and any(action.held or action is Action.REJECT for action in actions):
+        remedy = ""
+        if Action.REJECT in actions:
+            remedy = "a refusal is held too when only some recipients are refused"
+        elif Action.CONFIRM in actions:
+            remedy = "a reviewer decides where the sender cannot be asked: a machine, a login without a mailbox"
         yield Fault(path, f"rule {rule.id!r} may hold mail, but names no queue", remedy)
     for index, whom in enumerate(rule.tell):
         if whom not in document.roles and whom not in TELL_WORDS:
@@ -313,10 +384,12 @@ def _text_faults(
 
 def _expect_faults(document: PolicyDocument, test: DocumentTest, path: tuple[str | int, ...]) -> Iterator[Fault]:
     for address in test.expect:
-        if address != "*" and address not in test.message.recipients:
+        if address != "*" and address not in test.message.envelope:
             yield Fault((*path, "expect"), f"{address!r} is not a recipient of the test message")
-    for index, address in enumerate(test.message.recipients):
-        for name in PLACEHOLDER.findall(address):
-            known = name == "domain" or name.removeprefix("mailbox.") in document.roles
-            if not known:
-                yield Fault((*path, "message", "recipients", index), f"{{{name}}} is not known here")
+    for field in ("recipients", "from_", "reply_to", "to", "cc"):
+        for index, address in enumerate(getattr(test.message, field)):
+            for name in PLACEHOLDER.findall(address):
+                known = name == "domain" or name.removeprefix("mailbox.") in document.roles
+                if not known:
+                    key = field.removesuffix("_")
+                    yield Fault((*path, "message", key, index), f"{{{name}}} is not known here")

@@ -119,7 +119,8 @@ def test_every_key_of_a_policy_document_is_on_the_page_and_back(page: str) -> No
 
 
 def policy_keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for name, field in model.model_fields.items():
+    for plain, field in model.model_fields.items():
+        name = field.alias or plain
         inner = next(models(field.annotation), None)
         kind = str(field.annotation)
         suffix = (

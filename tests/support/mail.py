@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from email.utils import parseaddr
 from pathlib import Path as FilePath
 from textwrap import dedent
 
+from gatepost_config.directory import Directory
 from gatepost_config.documents import load_policy
 from gatepost_config.settings import School, Settings, TrustedRelay
 from gatepost_milter.inspection.model import Attachment, Defect, FileClass, Inspection, VisibleRecipient
@@ -36,11 +38,11 @@ def settings(*domains: str, relays: Sequence[TrustedRelay] = (), **others: objec
     )
 
 
-def policy(folder: FilePath, rules: str, **others: object) -> Policy:
+def policy(folder: FilePath, rules: str, *, directory: Directory | None = None, **others: object) -> Policy:
     """A policy made of ``HEAD`` and these rules (and whatever else the text holds)."""
     path = folder / "policy.yaml"
     path.write_text(HEAD + dedent(rules), encoding="utf-8")
-    return prepare(load_policy(path), settings(**others))  # type: ignore[arg-type]
+    return prepare(load_policy(path), settings(**others), directory=directory)  # type: ignore[arg-type]
 
 
 def transaction(
@@ -80,13 +82,32 @@ def attachment(name: str, *classes: FileClass, size: int = 10, tier: str = "", r
 
 
 def inspection(
-    *attachments: Attachment, defects: Sequence[str] = (), visible: Sequence[str] = (), subject: str = ""
+    *attachments: Attachment,
+    defects: Sequence[str] = (),
+    visible: Sequence[str] = (),
+    copies: Sequence[str] = (),
+    subject: str = "",
+    author: str = "",
+    reply_to: str = "",
+    automatic: bool = False,
 ) -> Inspection:
-    """What inspection found."""
+    """What inspection found. ``visible`` stand in To, ``copies`` in Cc; ``author`` may have a name in front."""
     return Inspection(
         size=1000,
         subject=subject,
         attachments=attachments,
         defects=tuple(Defect(code=code) for code in defects),
-        recipients=tuple(VisibleRecipient(field="To", address=address) for address in visible),
+        from_=_named("From", author),
+        reply_to=_named("Reply-To", reply_to),
+        recipients=tuple(
+            VisibleRecipient(field=field, address=address)
+            for field, addresses in (("To", visible), ("Cc", copies))
+            for address in addresses
+        ),
+        automatic=automatic,
     )
+
+
+def _named(field: str, text: str) -> tuple[VisibleRecipient, ...]:
+    display, address = parseaddr(text)
+    return (VisibleRecipient(field=field, address=address, display=display),) if address else ()

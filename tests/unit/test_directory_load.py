@@ -401,6 +401,21 @@ def test_an_exemption_needs_an_end_a_reason_and_somebody_who_gave_it(load: Load)
     ]
 
 
+def test_an_exemption_says_for_which_party_it_is(load: Load) -> None:
+    """Whoever may send a program may not therefore be sent one by strangers."""
+    head = "who,rule,party,until,approved_by,reason\n"
+    row = "head@school.example,big-file,{},2026-12-31,Bursar,r\n"
+    directory = load(exemptions=head + "".join(row.format(each) for each in ("", "Recipient", "recipent")))
+    assert [each.party for each in directory.exemptions] == ["sender", "recipient"]
+    day = date(2026, 12, 31)
+    found = directory.exempt("big-file", "head@school.example", day, party="recipient")
+    assert found is directory.exemptions[1]
+    (problem,) = directory.problems
+    assert str(problem).endswith(
+        "exemptions.csv:4:30: “recipent” is neither sender nor recipient\n    did you mean “recipient”?"
+    )
+
+
 def test_comments_and_empty_rows_are_no_rows(load: Load) -> None:
     """Spreadsheets end in rows of bare commas, and people leave notes."""
     directory = load(staff="# a note\naddress,name\n\n,,\n# another, note\na@school.example,A\n , \n")

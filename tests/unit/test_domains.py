@@ -73,6 +73,14 @@ def test_a_look_alike_is_no_institution(domain: str) -> None:
     assert not DOMAINS.is_school(domain)
 
 
+def test_a_name_below_a_school_domain_is_not_the_school_unless_it_is_listed() -> None:
+    """Schools lend such names to mailing services: mail to them leaves the school. Nobody lives there, though."""
+    assert DOMAINS.is_school("School.Example.")
+    assert not DOMAINS.is_school("news.school.example")
+    assert DOMAINS.is_institution("news.school.example")
+    assert Domains(school=["school.example", "pupils.school.example"]).is_school("pupils.school.example")
+
+
 def test_an_institution_always_wins() -> None:
     """Published lists hold schools and hospitals by mistake, and some schools do live below an ISP."""
     domains = Domains(school=["waitrose.com"], institutions=["college.demon.co.uk"], consumers=["nhs.net"])

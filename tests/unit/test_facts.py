@@ -2,18 +2,54 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from support.mail import attachment, inspection, policy, transaction
 
+from gatepost_config.directory import ALWAYS, Approval, Directory, Group, Kind, Person, Span
 from gatepost_milter.inspection.model import FileClass
-from gatepost_milter.policy.facts import FACTS, KINDS, Type, counted, text
+from gatepost_milter.policy.fact_types import People, Type
+from gatepost_milter.policy.facts import FACTS, KINDS, counted, text
+from gatepost_milter.policy.verdict import Sender
 from gatepost_milter.transaction import Client
 
 FIELDS = [(kind.name, field) for kind in KINDS.values() for field in kind.fields]
-LISTS = {"Attachment": "attachments", "Defect": "defects", "Visible": "visible"}
-SINGLE = {"Sender": "sender", "Recipient": "recipient", "Message": "message", "Client": "client"}
+LISTS = {
+    "Attachment": "attachments",
+    "Defect": "defects",
+    "Visible": "visible",
+    "Household": "households",
+    "PrivateAccount": "private_recipients",
+    "StaffLikeness": "staff_outside",
+    "Blind": "blind",
+}
+SINGLE = {
+    "Sender": "sender",
+    "Recipient": "recipient",
+    "Message": "message",
+    "Client": "client",
+    "Addressing": "addressing",
+    "Directory": "directory",
+}
+PEOPLE = Directory.of(
+    people=[
+        Person(
+            address="teacher@school.example",
+            name="Anita Patel",
+            roles=((Kind.STAFF, ALWAYS),),
+            groups=frozenset({"hr", "exams"}),
+            personal=("anita@private.example",),
+        ),
+        Person(address="mother@gmail.com", roles=((Kind.PARENT, ALWAYS),), ties=frozenset({"pupil 1"})),
+        Person(address="left@school.example", roles=((Kind.STAFF, Span(ends=date(2026, 11, 1))),)),
+    ],
+    groups=[Group(address="all@school.example", size=180)],
+    approvals=[Approval(who="*.board.example", purpose="exam-board")],
+)
 LITERALS = {
     Type.BOOL: "{} || !{}",
     Type.INT: "{} >= -1",
@@ -42,9 +78,16 @@ def test_every_documented_field_can_be_used(tmp_path: Path, kind: str, field: ob
         find = f"{LISTS[kind]}.filter(x, {condition})"
     else:
         find = condition.replace("x.", f"{SINGLE[kind]}.")
-    message = transaction("t@school.example", client=Client(login="teacher", address="192.0.2.1"))
-    seen = inspection(attachment("a.txt"), defects=["too-deep"], visible=["t@school.example"], subject="s")
-    assert len(policy(tmp_path, rule(find)).judge(message, seen).findings) == 1
+    login = "" if kind == "StaffLikeness" else "teacher"
+    message = transaction("anita@private.example", client=Client(login=login, address="192.0.2.1"))
+    seen = inspection(
+        attachment("a.txt"),
+        defects=["too-deep"],
+        visible=["mother@gmail.com", "stranger@gmail.com"],
+        subject="s",
+        author="A. Patel <a@gmail.com>",
+    )
+    assert len(policy(tmp_path, rule(find), directory=PEOPLE).judge(message, seen).findings) == 1
 
 
 @pytest.mark.parametrize("each", FileClass)
@@ -74,6 +117,56 @@ def test_the_envelope_sender_is_a_fact_but_never_a_sender(tmp_path: Path) -> Non
     find = "message.envelope_sender == 'head@school.example' && !sender.known && sender.mailbox == ''"
     verdict = policy(tmp_path, rule(find)).judge(transaction(sender="head@school.example"), inspection())
     assert len(verdict.findings) == 1
+
+
+@pytest.mark.parametrize(
+    ("recipient", "condition"),
+    [
+        ("a@o.example", "sender.kinds == ['staff'] && sender.groups == ['exams', 'hr']"),
+        ("mother@gmail.com", "recipient.kinds == ['parent'] && recipient.consumer && !recipient.institution"),
+        ("left@school.example", "recipient.kinds == []"),
+        ("entries@in.board.example", "recipient.approved && recipient.approved_for == 'exam-board'"),
+        ("a@o.example", "!recipient.approved && recipient.approved_for == '' && recipient.list_size == 0"),
+        ("all@school.example", "recipient.list_size == 180 && recipient.institution"),
+        ("a@o.example", "directory.has_people && directory.has_parents"),
+    ],
+)
+def test_the_directory_gives_facts_about_sender_and_recipient(
+    tmp_path: Path, recipient: str, condition: str
+) -> None:
+    """On the day of the message: somebody who has left is nobody any more."""
+    judge = policy(tmp_path, rule(condition), directory=PEOPLE)
+    assert len(judge.judge(transaction(recipient, login="teacher"), inspection()).findings) == 1
+
+
+def test_how_a_message_is_addressed(tmp_path: Path) -> None:
+    """Spellings of one address count once, and the school's own are not outside."""
+    find = (
+        "addressing.to == 2 && addressing.cc == 1 && addressing.outside == 2 "
+        "&& addressing.exposed_households == 0 && blind.exists(b, b.recipients == 2 && b.households == 1)"
+    )
+    message = transaction("a@o.example", "mother@gmail.com", "x@o.example", login="teacher")
+    seen = inspection(visible=["A@o.example", "a+tag@O.example", "t@school.example"], copies=["b@o.example"])
+    assert len(policy(tmp_path, rule(find), directory=PEOPLE).judge(message, seen).findings) == 1
+
+
+def test_nothing_is_looked_up_that_no_condition_names(tmp_path: Path) -> None:
+    """Ten thousand mails an hour do not each pay for a question that nobody asks."""
+    looked: list[str] = []
+    field = next(each for each in KINDS["Sender"].fields if each.name == "groups")
+
+    def look(sender: Sender, _: People) -> list[str]:
+        looked.append(sender.mailbox)
+        return []
+
+    spied = replace(field, look=look)
+    kind = replace(KINDS["Sender"], fields=(*(e for e in KINDS["Sender"].fields if e is not field), spied))
+    with mock.patch.dict(KINDS, {"Sender": kind}):
+        policy(tmp_path, rule("sender.known"), directory=PEOPLE).judge(transaction(login="t"), inspection())
+        assert looked == []
+        asking = policy(tmp_path, rule("'hr' in sender.groups"), directory=PEOPLE)
+        asking.judge(transaction(login="teacher"), inspection())
+    assert looked == ["teacher@school.example"]
 
 
 def test_a_defect_is_one_fact_however_often_it_is_seen() -> None:

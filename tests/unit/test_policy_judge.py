@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 from support.mail import attachment, inspection, policy, settings, transaction
 
+from gatepost_config.directory import ALWAYS, Directory, Exemption, Kind, Person, Span
 from gatepost_config.documents import load_policy, shipped_policies
 from gatepost_config.words import Action, Direction
 from gatepost_milter.inspection.model import FileClass
@@ -188,6 +189,90 @@ def test_an_exemption_is_for_the_one_it_names(tmp_path: Path, who: str, party: s
     assert len(verdict.findings) == 1
     expected = (f"{who} until 2026-11-02, approved by the Director of IT",) if spared else ()
     assert expected == verdict.findings[0].exemptions
+
+
+def test_an_exemption_ends_with_its_day_at_the_school(tmp_path: Path) -> None:
+    """In summer a British day ends an hour before that of the clock in the logs."""
+    until = EXEMPT.replace("2026-11-02", "2026-07-15").replace("{who}", "@school.example")
+    judge = policy(tmp_path, HOLD + until.replace("{party}", "sender"))
+    last = transaction("a@o.example", login="t", at=datetime(2026, 7, 15, 22, 59, tzinfo=UTC))
+    over = transaction("a@o.example", login="t", at=datetime(2026, 7, 15, 23, 0, tzinfo=UTC))
+    assert Action.PASS is judge.judge(last, inspection(EXE)).action
+    assert Action.QUARANTINE is judge.judge(over, inspection(EXE)).action
+
+
+def leave(who: str, *, party: str, rule: str = "programs", source: str = "exemptions.csv:3") -> Directory:
+    """A directory with one exemption, and a colleague in the group that it may be for."""
+    span = Span(ends=date(2026, 11, 2))
+    exemption = Exemption(
+        rule=rule, who=who, party=party, span=span, approved_by="Head", reason="r", source=source
+    )
+    person = Person(address="teacher@school.example", roles=((Kind.STAFF, ALWAYS),), groups=frozenset({"exams"}))
+    return Directory.of(people=[person], exemptions=[exemption])
+
+
+@pytest.mark.parametrize(
+    ("who", "party", "login", "recipient", "spared"),
+    [
+        ("group:exams", "sender", "teacher", "a@o.example", True),
+        ("group:exams", "recipient", "teacher", "a@o.example", False),
+        ("group:exams", "recipient", "", "teacher@school.example", True),
+        ("group:exams", "sender", "", "teacher@school.example", False),
+        ("@o.example", "recipient", "head", "a@O.example", True),
+        ("@o.example", "sender", "head", "a@o.example", False),
+    ],
+)
+def test_the_directorys_exemption_is_for_the_party_that_it_names(
+    tmp_path: Path, who: str, party: str, login: str, recipient: str, spared: bool
+) -> None:
+    """What a colleague may send, strangers may not send to the colleague, and the other way round."""
+    judge = policy(tmp_path, HOLD, directory=leave(who, party=party))
+    verdict = judge.judge(transaction(recipient, login=login), inspection(EXE))
+    assert (Action.PASS if spared else Action.QUARANTINE) is verdict.action
+    assert ((f"{who} until 2026-11-02, approved by Head",) if spared else ()) == verdict.findings[0].exemptions
+
+
+def test_an_exemption_from_no_rule_is_told_with_its_place(tmp_path: Path) -> None:
+    """A mistyped rule id would leave somebody waiting for a leave that was given."""
+    judge = policy(tmp_path, HOLD, directory=leave("group:exams", party="sender", rule="program"))
+    (problem,) = judge.problems
+    assert str(problem) == (
+        "exemptions.csv:3:1: the policy 'test' has no rule 'program', so this exemption does nothing\n"
+        "    did you mean 'programs'?"
+    )
+    assert policy(tmp_path, HOLD, directory=leave("group:exams", party="sender")).problems == ()
+
+
+ASK = """
+rules:
+  - id: ask
+    title: Ask
+    find: "true"
+    action: {outbound: confirm, inbound: tag}
+    queue: it-support
+    say: Sure?
+"""
+
+
+@pytest.mark.parametrize(
+    ("login", "sender", "automatic", "action"),
+    [
+        ("teacher", "teacher@school.example", False, Action.CONFIRM),
+        ("SCHOOL\\teacher", "teacher@school.example", False, Action.QUARANTINE),
+        ("scanner", "scanner@school.example", True, Action.QUARANTINE),
+        ("teacher", "", False, Action.QUARANTINE),
+    ],
+    ids=["a-person", "a-login-without-a-mailbox", "a-machine", "a-bounce"],
+)
+def test_only_somebody_who_answers_is_asked(
+    tmp_path: Path, login: str, sender: str, automatic: bool, action: Action
+) -> None:
+    """Nobody would ever answer for the others, and nobody would look: a reviewer decides."""
+    message = transaction("a@o.example", login=login, sender=sender)
+    verdict = policy(tmp_path, ASK).judge(message, inspection(automatic=automatic))
+    assert action is verdict.action
+    assert {"a@o.example": action} == verdict.findings[0].actions
+    assert Action.CONFIRM is verdict.findings[0].wanted
 
 
 def test_an_exemption_ends_with_its_day(tmp_path: Path) -> None:

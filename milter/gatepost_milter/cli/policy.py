@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 from rich.console import Console
@@ -95,7 +96,7 @@ def show(*, name: str | None, config: Path | None, as_json: bool) -> None:
     console = Console()
     console.print(Text(f"{document.title}, version {document.version}", style="bold"))
     console.print(Text(f"{document.source.path}  {document.source.digest[:12]}"))
-    for table in (_rules(loaded), _roles(loaded), _limits(document), _exemptions(document, _today())):
+    for table in (_rules(loaded), _roles(loaded), _limits(document), _exemptions(document, _today(settings))):
         if table.row_count:
             console.print()
             console.print(table)
@@ -171,7 +172,7 @@ def _tested(name: str, settings: Settings) -> list[dict[str, Any]]:
     document = _document(name)
     loaded = _prepare(document, with_policy(settings, name))
     try:
-        results = document_tests.run(document, settings, loaded.judge, loaded.roles)
+        results = document_tests.run(document, settings, loaded.among, loaded.roles)
     except PolicyError as error:
         raise CannotError(f"{name}: {error}") from None
     return [
@@ -221,8 +222,8 @@ def _exemptions(document: PolicyDocument, today: date) -> Table:
     return table
 
 
-def _today() -> date:
-    return datetime.now(UTC).date()
+def _today(settings: Settings) -> date:
+    return datetime.now(ZoneInfo(settings.school.timezone)).date()
 
 
 def _table(*headings: str) -> Table:

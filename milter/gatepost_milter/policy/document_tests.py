@@ -9,17 +9,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parseaddr
+from typing import Protocol
 
+from gatepost_config.addresses import normalise
+from gatepost_config.directory import ALWAYS, Approval, Directory, Group, Kind, Person
 from gatepost_config.errors import Problem
 from gatepost_config.policy_document import PLACEHOLDER, DocumentTest, PolicyDocument, SampleAttachment
 from gatepost_config.settings import Settings
 from gatepost_config.words import Action
-from gatepost_milter.inspection.model import Attachment, Defect, FileClass, Inspection
+from gatepost_milter.inspection.model import Attachment, Defect, FileClass, Inspection, VisibleRecipient
 from gatepost_milter.policy.verdict import Verdict
 from gatepost_milter.spool import Spool
 from gatepost_milter.transaction import Client, Path, Transaction
 
-Judge = Callable[[Transaction, Inspection], Verdict]
+
+class Judge(Protocol):
+    """A policy among some people, as the tests need it."""
+
+    def judge(self, transaction: Transaction, inspection: Inspection) -> Verdict:
+        """One action for each recipient, and why."""
+        ...
+
 
 # A fixed day long before any exemption ends, so that a test gives the same answer every day.
 _DAY = datetime(2000, 1, 1, tzinfo=UTC)
@@ -40,11 +51,20 @@ class Result:
 
 
 def run(
-    document: PolicyDocument, settings: Settings, judge: Judge, mailboxes: Mapping[str, tuple[str, ...]]
+    document: PolicyDocument,
+    settings: Settings,
+    among: Callable[[Directory | None], Judge],
+    mailboxes: Mapping[str, tuple[str, ...]],
 ) -> tuple[Result, ...]:
-    """The result of every test in the document, in its order. ``mailboxes`` are those of the policy's roles."""
+    """The result of every test in the document, in its order.
+
+    ``among`` gives the policy among other people: a document is tested among those that it brings itself, so that
+    its tests do not depend on who is at the school. ``mailboxes`` are those of the policy's roles.
+    """
+    fill = _filler(settings, mailboxes)
+    judges = {True: among(_directory(document, fill)), False: among(None)}
     return tuple(
-        Result(index=index, name=test.name, message=_differs(test, _filler(settings, mailboxes), judge))
+        Result(index=index, name=test.name, message=_differs(test, fill, judges[test.directory].judge))
         for index, test in enumerate(document.tests)
     )
 
@@ -62,10 +82,35 @@ def _filler(settings: Settings, mailboxes: Mapping[str, tuple[str, ...]]) -> Cal
     return lambda text: PLACEHOLDER.sub(lambda match: words.get(match[1], match[0]), text)
 
 
-def _differs(test: DocumentTest, fill: Callable[[str], str], judge: Judge) -> str:
+def _directory(document: PolicyDocument, fill: Callable[[str], str]) -> Directory:
+    sample = document.test_directory
+    people = [
+        Person(
+            address=fill(each.address),
+            name=each.name,
+            roles=tuple((Kind(kind), ALWAYS) for kind in each.kinds),
+            logins=tuple(fill(login).lower() for login in each.login),
+            personal=tuple(fill(address) for address in each.personal_addresses),
+            groups=frozenset(each.groups),
+            pupils=frozenset(each.pupil),
+            ties=frozenset(f"pupil {pupil}" for pupil in each.pupil),
+        )
+        for each in sample.people
+    ]
+    groups = [
+        Group(name=each.name, members=frozenset(normalise(fill(one)) for one in each.members), agreed=True)
+        for each in sample.agreed_groups
+    ]
+    approvals = [Approval(who=fill(each.who).lower(), purpose=each.purpose) for each in sample.approved]
+    return Directory.of(people=people, groups=groups, approvals=approvals)
+
+
+def _differs(
+    test: DocumentTest, fill: Callable[[str], str], judge: Callable[[Transaction, Inspection], Verdict]
+) -> str:
     """What is not as the test expects; empty when all is."""
     try:
-        inspection = _inspection(test)
+        inspection = _inspection(test, fill)
     except ValueError as error:
         return str(error)
     verdict = judge(_transaction(test, fill), inspection)
@@ -84,7 +129,7 @@ def _differs(test: DocumentTest, fill: Callable[[str], str], judge: Judge) -> st
 
 def _transaction(test: DocumentTest, fill: Callable[[str], str]) -> Transaction:
     message = test.message
-    sender, recipients = fill(message.sender), [fill(each) for each in message.recipients]
+    sender, recipients = fill(message.sender), [fill(each) for each in message.envelope]
     return Transaction(
         key="policy-test",
         client=Client(address="192.0.2.1", name="client.example", login=fill(message.login)),
@@ -95,15 +140,23 @@ def _transaction(test: DocumentTest, fill: Callable[[str], str]) -> Transaction:
     )
 
 
-def _inspection(test: DocumentTest) -> Inspection:
+def _inspection(test: DocumentTest, fill: Callable[[str], str]) -> Inspection:
     message = test.message
     return Inspection(
         size=message.size,
         subject=message.subject,
+        from_=tuple(_named("From", fill(each)) for each in message.from_),
+        reply_to=tuple(_named("Reply-To", fill(each)) for each in message.reply_to),
+        recipients=tuple(_named(field, fill(each)) for field, each in message.visible),
         automatic=message.automatic,
         attachments=tuple(_attachment(number, each) for number, each in enumerate(message.attachments, 2)),
         defects=tuple(Defect(code=code) for code in message.defects),
     )
+
+
+def _named(field: str, text: str) -> VisibleRecipient:
+    display, address = parseaddr(text)
+    return VisibleRecipient(field=field, address=address, display=display)
 
 
 def _attachment(number: int, sample: SampleAttachment) -> Attachment:

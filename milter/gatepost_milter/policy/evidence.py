@@ -69,8 +69,47 @@ def _visible(item: Any) -> Evidence:
     return Evidence(kind="address", name=harmless(item.address), where=item.field)
 
 
+def _household(item: Any) -> Evidence:
+    """The addresses that stand in To and Cc; never the names of pupils or of parents."""
+    name = harmless(", ".join(item.addresses))
+    return Evidence(kind="household", name=name, where="To and Cc", details={"known": item.known})
+
+
+def _blind(item: Any) -> Evidence:
+    return Evidence(
+        kind="blind",
+        name=f"{item.recipients:,} addresses in Bcc",
+        where="envelope",
+        details={"recipients": item.recipients, "households": item.households},
+    )
+
+
+def _account(item: Any) -> Evidence:
+    """A private account. One in Bcc is private: whoever the explanation is passed on to must not learn of it."""
+    details = {key: getattr(item, key) for key in ("mailbox", "declared", "own")}
+    where = item.where if item.where != "recipient" else "To and Cc" if item.visible else "envelope"
+    return Evidence(
+        kind="account", name=harmless(item.address), where=where, details=details, private=not item.visible
+    )
+
+
+def _likeness(item: Any) -> Evidence:
+    shown = f"{item.display} <{item.address}>" if item.display else item.address
+    details = {"mailboxes": " ".join(item.mailboxes), "declared": item.declared}
+    return Evidence(kind="sender", name=harmless(shown), where="From", details=details)
+
+
 def _recipient(item: Any) -> Evidence:
     return Evidence(kind="recipient", name=harmless(item.address), where="envelope", private=True)
 
 
-_PIECES = {"Attachment": _attachment, "Defect": _defect, "Visible": _visible, "Recipient": _recipient}
+_PIECES = {
+    "Attachment": _attachment,
+    "Defect": _defect,
+    "Visible": _visible,
+    "Recipient": _recipient,
+    "Household": _household,
+    "Blind": _blind,
+    "PrivateAccount": _account,
+    "StaffLikeness": _likeness,
+}

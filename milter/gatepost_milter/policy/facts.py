@@ -7,9 +7,8 @@ when a policy is loaded. Facts hold what hostile mail says; texts are made valid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from cel_expr_python import cel
@@ -19,75 +18,12 @@ from google.protobuf.message import Message
 from gatepost_config.addresses import domain_of
 from gatepost_config.policy_document import Limit
 from gatepost_milter.inspection.defects import severity
-from gatepost_milter.inspection.model import Attachment, Defect, FileClass, Inspection, VisibleRecipient
-from gatepost_milter.policy.verdict import Sender
-from gatepost_milter.transaction import Transaction
+from gatepost_milter.inspection.model import Attachment, Defect, FileClass
+from gatepost_milter.policy.fact_types import Fact, Field, Kind, People, Recipient, Scope, Subject, Type
+from gatepost_milter.policy.people_facts import LISTS, PEOPLE_FACTS, PEOPLE_KINDS
 
 PACKAGE = "gatepost"
 _INT64 = 2**63 - 1
-
-
-class Type(Enum):
-    """The types of a fact's fields, with the condition language's name for each."""
-
-    BOOL = "bool"
-    INT = "int"
-    STRING = "string"
-    STRINGS = "list(string)"
-
-
-class Scope(Enum):
-    """How often a fact changes within one message."""
-
-    MESSAGE = 0
-    DIRECTION = 1
-    RECIPIENT = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field of a kind. ``get`` reads the value from the object that the kind describes."""
-
-    name: str
-    type: Type
-    meaning: str
-    get: Callable[[Any], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A type of thing, with its fields."""
-
-    name: str
-    meaning: str
-    fields: tuple[Field, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """A name that a condition may use. ``type`` is a kind's name, ``list(Kind)`` or ``string``."""
-
-    name: str
-    type: str
-    meaning: str
-    scope: Scope = Scope.MESSAGE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipient:
-    """An envelope recipient as rules see it."""
-
-    address: str
-    roles: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """What a message's facts are read from."""
-
-    transaction: Transaction
-    inspection: Inspection
-    sender: Sender
 
 
 _CLASS_MEANINGS = {
@@ -140,6 +76,18 @@ KINDS: Mapping[str, Kind] = {
                 Field("mailbox", Type.STRING, "The mailbox; empty if nobody is known.", lambda s: s.mailbox),
                 Field("domain", Type.STRING, "The mailbox's domain.", lambda s: domain_of(s.mailbox)),
                 Field("via", Type.STRING, "login, relay, or empty for mail from outside.", lambda s: s.via),
+                Field(
+                    "kinds",
+                    Type.STRINGS,
+                    "What the directory says they are: staff, parent … (several).",
+                    look=lambda s, people: people.kinds(s.mailbox),
+                ),
+                Field(
+                    "groups",
+                    Type.STRINGS,
+                    "The directory's words for them: hr, exams and the like.",
+                    look=lambda s, people: people.groups(s.mailbox),
+                ),
             ),
         ),
         Kind(
@@ -149,6 +97,48 @@ KINDS: Mapping[str, Kind] = {
                 Field("address", Type.STRING, "The address, domain in lower case.", lambda r: r.address),
                 Field("domain", Type.STRING, "The address's domain.", lambda r: domain_of(r.address)),
                 Field("roles", Type.STRINGS, "The policy's roles whose mailbox this is.", lambda r: r.roles),
+                Field(
+                    "kinds",
+                    Type.STRINGS,
+                    "What the directory says they are: staff, parent … (several).",
+                    look=lambda r, people: people.kinds(r.address),
+                ),
+                Field(
+                    "groups",
+                    Type.STRINGS,
+                    "The directory's words for them: hr, exams and the like.",
+                    look=lambda r, people: people.groups(r.address),
+                ),
+                Field(
+                    "approved",
+                    Type.BOOL,
+                    "Whether the directory approves the outside address or its domain.",
+                    look=lambda r, people: people.approval(r.address) is not None,
+                ),
+                Field(
+                    "approved_for",
+                    Type.STRING,
+                    "The purpose of that approval: exam-board and the like.",
+                    look=lambda r, people: getattr(people.approval(r.address), "purpose", ""),
+                ),
+                Field(
+                    "consumer",
+                    Type.BOOL,
+                    "Whether the public has its mail at this domain.",
+                    look=lambda r, people: people.domains.is_consumer(domain_of(r.address)),
+                ),
+                Field(
+                    "institution",
+                    Type.BOOL,
+                    "Whether the domain is a school's, health's, government's or the like.",
+                    look=lambda r, people: people.domains.is_institution(domain_of(r.address)),
+                ),
+                Field(
+                    "list_size",
+                    Type.INT,
+                    "How many people are on it, if the directory knows it as a list; else 0.",
+                    look=lambda r, people: people.directory.group_size(r.address),
+                ),
             ),
         ),
         Kind(
@@ -194,6 +184,18 @@ KINDS: Mapping[str, Kind] = {
                 Field("domain", Type.STRING, "The address's domain.", lambda v: domain_of(v.address)),
                 Field("field", Type.STRING, "The header field it stands in.", lambda v: v.field),
                 Field("display", Type.STRING, "The name shown with it.", lambda v: v.display),
+                Field(
+                    "kinds",
+                    Type.STRINGS,
+                    "What the directory says its owner is: staff, parent … (several).",
+                    look=lambda v, people: people.kinds(v.address),
+                ),
+                Field(
+                    "consumer",
+                    Type.BOOL,
+                    "Whether the public has its mail at this domain.",
+                    look=lambda v, people: people.domains.is_consumer(domain_of(v.address)),
+                ),
             ),
         ),
         Kind(
@@ -225,6 +227,7 @@ KINDS: Mapping[str, Kind] = {
                 Field("login", Type.STRING, "SASL login, or empty.", lambda c: c.login),
             ),
         ),
+        *PEOPLE_KINDS,
     )
 }
 
@@ -234,6 +237,7 @@ FACTS: Mapping[str, Fact] = {
         Fact("attachments", "list(Attachment)", "Every file in the message, containers opened."),
         Fact("defects", "list(Defect)", "The ways in which the message bends the standards."),
         Fact("visible", "list(Visible)", "The addresses that every recipient can read."),
+        *PEOPLE_FACTS,
         Fact("message", "Message", "The message as a whole."),
         Fact("sender", "Sender", "Who sent the message."),
         Fact("client", "Client", "The SMTP client."),
@@ -243,6 +247,13 @@ FACTS: Mapping[str, Fact] = {
         Fact("lists", "Lists", "The policy's lists of texts, by name."),
     )
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Of each kind, the fields that are read, and those that are looked up because some condition names them."""
+
+    fields: Mapping[str, tuple[tuple[Field, ...], tuple[Field, ...]]]
 
 
 class Catalogue:
@@ -275,34 +286,53 @@ class Catalogue:
         """The condition language's type of every fact."""
         return {fact.name: _cel_type(fact.type) for fact in FACTS.values()}
 
-    def values(self, names: Iterable[str], subject: Subject) -> dict[str, Any]:
-        """The values of the named facts that do not change within the message."""
-        return {name: self._value(name, subject) for name in names if FACTS[name].scope is Scope.MESSAGE}
+    def asking(self, words: Set[str]) -> Asked:
+        """Which fields to fill in for conditions that are made of ``words``."""
+        return Asked(
+            {
+                name: (
+                    tuple(each for each in kind.fields if each.look is None),
+                    tuple(each for each in kind.fields if each.look is not None and each.name in words),
+                )
+                for name, kind in KINDS.items()
+            }
+        )
 
-    def recipient(self, recipient: Recipient) -> Message:
-        """The value of the fact ``recipient``."""
-        return self._message("Recipient", recipient)
-
-    def _value(self, name: str, subject: Subject) -> Any:
+    def value(self, name: str, subject: Subject, asked: Asked) -> Any:
+        """The value of a fact that does not change within the message."""
         if name in self._constants:
             return self._constants[name]
+        if name in LISTS:
+            kind, find = LISTS[name]
+            return self._list(kind, find(subject), subject.people, asked)
+        inspection, people = subject.inspection, subject.people
         if name == "attachments":
-            return [self._message("Attachment", each) for each in subject.inspection.attachments]
+            return self._list("Attachment", inspection.attachments, people, asked)
         if name == "defects":
-            return [self._message("Defect", each) for each in counted(subject.inspection.defects)]
+            return self._list("Defect", counted(inspection.defects), people, asked)
         if name == "visible":
-            return [self._message("Visible", each) for each in subject.inspection.recipients]
-        if name == "sender":
-            return self._message("Sender", subject.sender)
-        if name == "client":
-            return self._message("Client", subject.transaction.client)
-        if name == "message":
-            return self._message("Message", subject)
-        raise KeyError(name)
+            return self._list("Visible", inspection.recipients, people, asked)
+        kind, thing = {
+            "sender": ("Sender", subject.sender),
+            "client": ("Client", subject.transaction.client),
+            "message": ("Message", subject),
+            "addressing": ("Addressing", subject),
+            "directory": ("Directory", people.directory),
+        }[name]
+        return self._message(kind, thing, people, asked)
 
-    def _message(self, kind: str, thing: Attachment | VisibleRecipient | Sender | Any) -> Message:
-        values = {field.name: value for field in KINDS[kind].fields if (value := field.get(thing))}
-        for field in KINDS[kind].fields:
+    def recipient(self, recipient: Recipient, people: People, asked: Asked) -> Message:
+        """The value of the fact ``recipient``."""
+        return self._message("Recipient", recipient, people, asked)
+
+    def _list(self, kind: str, things: Iterable[Any], people: People, asked: Asked) -> list[Message]:
+        return [self._message(kind, each, people, asked) for each in things]
+
+    def _message(self, kind: str, thing: Any, people: People, asked: Asked) -> Message:
+        read, looked_up = asked.fields[kind]
+        values = {field.name: value for field in read if field.get and (value := field.get(thing))}
+        values |= {field.name: value for field in looked_up if field.look and (value := field.look(thing, people))}
+        for field in (*read, *looked_up):
             if field.type is not Type.BOOL and field.name in values:
                 values[field.name] = _plain(field, values[field.name])
         return self._classes[kind](**values)

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from gatepost_config.addresses import ascii_domain
 from gatepost_config.directory import Directory
+from gatepost_config.domains import Domains
 from gatepost_config.settings import Settings, TenantHeader, TrustedRelay
 from gatepost_config.words import Direction
 from gatepost_milter.policy.verdict import Sender
@@ -57,7 +58,7 @@ def in_school(address: str, settings: Settings) -> bool:
     """Whether the address is in one of the school's domains; one without a domain is (Postfix adds ours)."""
     if "@" not in address:
         return True
-    return ascii_domain(address.rpartition("@")[2]) in _school_domains(tuple(settings.school.domains))
+    return _domains(tuple(settings.school.domains)).is_school(address.rpartition("@")[2])
 
 
 def normal_address(address: str) -> str:
@@ -67,14 +68,14 @@ def normal_address(address: str) -> str:
 
 
 @lru_cache(maxsize=16)
-def _school_domains(domains: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(ascii_domain(domain) for domain in domains)
+def _domains(school: tuple[str, ...]) -> Domains:
+    return Domains(school=school)
 
 
 def _own_mailbox(login: str, settings: Settings) -> str:
     local, at, domain = login.rpartition("@")
     if at:
-        in_ours = local and ascii_domain(domain) in _school_domains(tuple(settings.school.domains))
+        in_ours = local and in_school(login, settings)
         return f"{local}@{ascii_domain(domain)}" if in_ours and _is_plain(local) else ""
     return f"{login}@{ascii_domain(settings.school.domains[0])}" if _is_plain(login) else ""
 
@@ -114,7 +115,10 @@ def _client_address(address: str) -> IPv4Address | IPv6Address | None:
 
 
 def _has_header(headers: Sequence[tuple[bytes, bytes]], wanted: TenantHeader) -> bool:
-    """Exactly one field of that name, with exactly that value: a second one may be an outsider's."""
+    """Exactly one field of that name, with exactly that value once unfolded (RFC 5322 section 2.2.3).
+
+    A second field may be an outsider's, whichever of the two is right.
+    """
     name = wanted.name.encode().lower()
-    values = [value.strip() for field, value in headers if field.strip().lower() == name]
+    values = [b" ".join(value.split()) for field, value in headers if field.strip().lower() == name]
     return values == [wanted.value.encode()]

@@ -42,7 +42,8 @@ class PrivateAccount:
     ``where`` is ``recipient``, ``From`` or ``Reply-To``. ``mailbox`` is the school mailbox of the person whose
     account it is, empty if nobody knows; ``own`` says that this person sent the message. ``declared``: the
     directory lists the account; otherwise it was recognised by name or domain. ``staff`` and ``parent`` say what
-    the person is: a colleague's home address may be in the message because the colleague is a parent.
+    the person is: a colleague's home address may be in the message because the colleague is a parent. ``visible``
+    is false for an address that the other recipients cannot read.
     """
 
     address: str
@@ -52,6 +53,7 @@ class PrivateAccount:
     declared: bool = False
     staff: bool = False
     parent: bool = False
+    visible: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

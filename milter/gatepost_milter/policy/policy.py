@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import copy
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date
+from datetime import date
+from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from cel_expr_python import cel
 
 from gatepost_config.directory import Directory
 from gatepost_config.directory_load import load_directory
 from gatepost_config.documents import load_policy, nearest
+from gatepost_config.domains import Domains
 from gatepost_config.errors import ConfigError, Problem
 from gatepost_config.policy_document import REPLY_OCTETS, Exemption, PolicyDocument
 from gatepost_config.settings import Settings
@@ -28,7 +32,8 @@ from gatepost_config.words import (
 from gatepost_milter.inspection.model import Inspection
 from gatepost_milter.policy import document_tests
 from gatepost_milter.policy.evidence import evidence_of, merged
-from gatepost_milter.policy.facts import Catalogue, Recipient, Scope, Subject
+from gatepost_milter.policy.fact_types import People, Recipient, Scope, Subject
+from gatepost_milter.policy.facts import Asked, Catalogue
 from gatepost_milter.policy.identity import direction_of, identify, normal_address
 from gatepost_milter.policy.rules import CompiledRule, Condition, active, compile_rules, environment
 from gatepost_milter.policy.texts import Words
@@ -54,7 +59,7 @@ def prepare(
     """A document that was read, ready to judge; as ``load``."""
     policy = Policy(document, settings, directory=directory)
     if tested:
-        results = document_tests.run(document, settings, policy.judge, policy.roles)
+        results = document_tests.run(document, settings, policy.among, policy.roles)
         failed = [each for each in results if not each.passed]
         if failed:
             raise ConfigError(*(document_tests.problem(document, each) for each in failed))
@@ -63,20 +68,51 @@ def prepare(
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """One recipient of the message at hand."""
+    """One recipient of the message at hand; ``plain`` is the address in its normal form."""
 
     address: str
+    plain: str
     direction: Direction
 
 
-_NOBODY = _Case("", Direction.INBOUND)
+_NOBODY = _Case("", "", Direction.INBOUND)
+
+
+@dataclass(frozen=True, slots=True)
+class _Awake:
+    """Rules to be tried, and the facts that their conditions share for the whole message."""
+
+    rules: tuple[CompiledRule, ...]
+    needs: frozenset[str]
+
+
+class _Plan:
+    """What is to be done for messages that go certain ways: the rules that speak there, and what they ask for."""
+
+    def __init__(self, rules: Sequence[CompiledRule], catalogue: Catalogue) -> None:
+        self._rules = tuple(rules)
+        conditions = [one for each in rules for one in each.conditions]
+        self.asked: Asked = catalogue.asking({word for one in conditions for word in one.words})
+        self.gates = sorted({name for each in rules for name in each.gates or ()})
+        self._awake: dict[tuple[str, ...], _Awake] = {}
+
+    def awake(self, filled: tuple[str, ...]) -> _Awake:
+        """The rules that can find anything when, of the lists in ``gates``, these hold something."""
+        awake = self._awake.get(filled)
+        if awake is None:
+            rules = [each for each in self._rules if each.gates is None or not each.gates.isdisjoint(filled)]
+            shared = [one for each in rules for one in each.conditions if one.scope is Scope.MESSAGE]
+            needs = frozenset(name for one in shared for name in one.needs)
+            awake = self._awake[filled] = _Awake(tuple(rules), needs)
+        return awake
 
 
 class Policy:
-    """A policy document, compiled, for one school. Safe for many threads: judging changes nothing in it.
+    """A policy document, compiled, for one school. Safe for many threads: judging changes nothing that matters.
 
     ``ref`` is what explanations call it, ``roles`` the mailboxes of every role, ``rules`` all rules in order,
-    ``directory`` the people it knows (None without any).
+    ``directory`` the people it knows (None without any). ``problems`` are what is wrong without making the policy
+    unfit: rows of the directory that speak of rules that it does not have.
     """
 
     def __init__(
@@ -87,15 +123,26 @@ class Policy:
         self.ref = PolicyRef(name=document.name, version=document.version, digest=document.source.digest)
         self.directory = directory
         self.roles = _mailboxes(document, settings)
+        self.problems = tuple(_strangers(document, settings, directory))
+        self._people = directory or Directory.of()
+        self._domains = Domains(school=settings.school.domains)
+        self._zone = ZoneInfo(settings.school.timezone)
         self._roles = _roles_by_mailbox(self.roles)
         self._words = Words.of(document, settings.school, self.roles)
         self._catalogue = Catalogue(limits=document.limits, lists=document.lists)
         self._environment = environment(self._catalogue)
         self.rules = compile_rules(document, self._catalogue, self._environment)
-        self._active = active(self.rules)
-        self._needs = frozenset(name for each in self._active for one in each.conditions for name in one.needs)
+        self._plans: dict[frozenset[Direction], _Plan] = {}
         self._replies = self._fill_replies()
         self._exemptions = _by_rule(document.exemptions)
+
+    def among(self, directory: Directory | None) -> Policy:
+        """The same policy among other people. Compiled conditions are shared, so this is cheap."""
+        other = copy.copy(self)
+        other.directory = directory
+        other.problems = tuple(_strangers(self.document, self.settings, directory))
+        other._people = directory or Directory.of()
+        return other
 
     def mailboxes(self, role: str) -> tuple[str, ...]:
         """The mailboxes of a role, the settings' own if they name any. Raises KeyError for an unknown role."""
@@ -104,19 +151,25 @@ class Policy:
     def judge(self, transaction: Transaction, inspection: Inspection) -> Verdict:
         """What is to happen to the message. Raises PolicyError if a condition cannot be evaluated on it."""
         sender = identify(transaction, self.settings, self.directory)
-        cases = [
-            _Case(path.address, direction_of(path.address, sender, self.settings))
-            for path in transaction.recipients
-        ]
-        subject = Subject(transaction=transaction, inspection=inspection, sender=sender)
-        run = _Run(
-            subject,
-            values=self._catalogue.values(self._needs, subject),
-            environment=self._environment,
-            recipient=self._recipient,
+        cases = []
+        for path in transaction.recipients:
+            way = direction_of(path.address, sender, self.settings)
+            cases.append(_Case(path.address, normal_address(path.address), way))
+        people = People(
+            directory=self._people,
+            domains=self._domains,
+            at=transaction.received_at.astimezone(self._zone).date(),
         )
-        findings = [finding for each in self._active if (finding := self._try(each, run, cases)) is not None]
-        actions = _settle({case.address: _strictest(findings, case.address) for case in cases})
+        subject = Subject(
+            transaction=transaction,
+            inspection=inspection,
+            sender=sender,
+            ways=tuple((case.plain, case.direction) for case in cases),
+            people=people,
+        )
+        findings = self._findings(subject, cases)
+        answers = _answers(subject)
+        actions = _settle({case.address: _strictest(findings, case.address) for case in cases}, answers=answers)
         explanation = Explanation(
             support_id=transaction.support_id,
             policy=self.ref,
@@ -124,17 +177,30 @@ class Policy:
                 Outcome(recipient=case.address, direction=case.direction, action=actions[case.address])
                 for case in cases
             ),
-            findings=tuple(_as_settled(finding, actions) for finding in findings),
+            findings=tuple(_as_settled(finding, actions, answers=answers) for finding in findings),
             defects=tuple(str(defect) for defect in inspection.defects),
         )
         return Verdict(sender=sender, explanation=explanation)
 
-    def _recipient(self, address: str) -> Any:
-        plain = normal_address(address)
-        roles = self._roles.get(plain.lower(), ())
-        return self._catalogue.recipient(Recipient(address=plain, roles=roles))
+    def _findings(self, subject: Subject, cases: Sequence[_Case]) -> list[Finding]:
+        """The findings of all rules that speak for the ways that the message goes, in policy order."""
+        plan = self._plan(frozenset(case.direction for case in cases))
+        facts = _Facts(self._catalogue, subject, plan.asked, self._roles)
+        filled = tuple(name for name in plan.gates if facts.value(name))
+        awake = plan.awake(filled)
+        if not awake.rules:
+            return []  # most mail: nothing attached, nothing wrong
+        run = _Run(facts, needs=awake.needs, environment=self._environment)
+        return [found for each in awake.rules if (found := self._try(each, run, subject, cases)) is not None]
 
-    def _try(self, compiled: CompiledRule, run: _Run, cases: Sequence[_Case]) -> Finding | None:
+    def _plan(self, ways: frozenset[Direction]) -> _Plan:
+        plan = self._plans.get(ways)
+        if plan is None:
+            rules = [each for each in active(self.rules) if not ways.isdisjoint(each.rule.action)]
+            plan = self._plans[ways] = _Plan(rules, self._catalogue)
+        return plan
+
+    def _try(self, compiled: CompiledRule, run: _Run, subject: Subject, cases: Sequence[_Case]) -> Finding | None:
         """The finding of one rule over all recipients, None if it fires for nobody."""
         rule = compiled.rule
         if not run.may_fire(compiled):
@@ -152,7 +218,7 @@ class Policy:
             evidence[id(found)] = found
             asked = rule.action[case.direction]
             wanted = Action.strictest(wanted, asked)
-            exemption = self._exemption(rule.id, run.subject, case)
+            exemption = self._exemption(rule.id, subject, case)
             if exemption:
                 exemptions[exemption] = None
             actions[case.address] = Action.PASS if exemption else rule.mode.limit(asked)
@@ -177,18 +243,15 @@ class Policy:
 
     def _exemption(self, rule: str, subject: Subject, case: _Case) -> str:
         """The exemption that spares this recipient or the proved sender the rule's action on that day, in words.
-
-        The document's come first. The directory's are for senders only: a recipient's would let in what strangers
-        send them, and its register does not say which of the two it means.
-        """
-        today = subject.transaction.received_at.astimezone(UTC).date()
+        The document's come first, then the directory's."""
+        today = subject.people.at
         sender = subject.sender.mailbox if subject.sender.known else ""
         for each in self._exemptions.get(rule, ()):
-            address = case.address if each.party == "recipient" else sender
+            address = case.plain if each.party == "recipient" else sender
             if today <= each.until and _is(address, each.who):
                 return _exempt_text(each.who, each.until, each.approved_by)
-        if self.directory is not None and sender:
-            found = self.directory.exempt(rule, sender, today)
+        for party, address in (("sender", sender), ("recipient", case.plain)):
+            found = self._people.exempt(rule, address, today, party=party) if address else None
             if found is not None:
                 return _exempt_text(found.who, found.span.ends, found.approved_by)
         return ""
@@ -213,24 +276,47 @@ class Policy:
         return replies
 
 
-class _Run:
-    """One message under judgement: its facts, and what each condition gave, remembered as long as it holds."""
+class _Facts:
+    """The facts of one message, each found out when it is first asked for."""
 
     def __init__(
-        self,
-        subject: Subject,
-        *,
-        values: Mapping[str, Any],
-        environment: cel.Env,
-        recipient: Callable[[str], Any],
+        self, catalogue: Catalogue, subject: Subject, asked: Asked, roles: Mapping[str, tuple[str, ...]]
     ) -> None:
-        self.subject = subject
-        self._values = values
+        self._catalogue = catalogue
+        self._subject = subject
+        self._asked = asked
+        self._roles = roles
+        self._known: dict[str, Any] = {}
+
+    def value(self, name: str) -> Any:
+        """The value of a fact that is the same for all recipients."""
+        if name not in self._known:
+            self._known[name] = self._catalogue.value(name, self._subject, self._asked)
+        return self._known[name]
+
+    def of(self, condition: Condition, case: _Case) -> dict[str, Any]:
+        """The values of all that a condition reads."""
+        return {name: self._value(name, case) for name in condition.needs}
+
+    def _value(self, name: str, case: _Case) -> Any:
+        if name == "direction":
+            return case.direction.value
+        if name != "recipient":
+            return self.value(name)
+        recipient = Recipient(address=case.plain, roles=self._roles.get(case.plain.lower(), ()))
+        return self._catalogue.recipient(recipient, self._subject.people, self._asked)
+
+
+class _Run:
+    """One message under judgement: what each condition gave, remembered as long as it holds."""
+
+    def __init__(self, facts: _Facts, *, needs: frozenset[str], environment: cel.Env) -> None:
+        self._facts = facts
+        self._needs = needs
         self._environment = environment
-        self._recipient = recipient
+        self._activation: cel.Activation | None = None
         self._known: dict[tuple[int, str], list[Any] | bool] = {}
         self._fired: dict[tuple[int, str], tuple[Evidence, ...] | None] = {}
-        self._activation: cel.Activation | None = None
 
     def fires(self, compiled: CompiledRule, case: _Case) -> tuple[Evidence, ...] | None:
         """The evidence if the rule fires for this recipient, None if it does not.
@@ -266,18 +352,15 @@ class _Run:
         return self._known[key]
 
     def _evaluate(self, condition: Condition, case: _Case) -> list[Any] | bool:
-        if condition.chunked and not self._values[condition.chunked]:
-            return []  # most mail: nothing attached, nothing wrong
-        if condition.scope is Scope.MESSAGE and not condition.long(self._values):
-            if self._activation is None:
-                self._activation = self._environment.Activation(self._values)
-            return condition.evaluate(self._activation)
-        values = {name: self._values[name] for name in condition.needs if name in self._values}
-        if "direction" in condition.needs:
-            values["direction"] = case.direction.value
-        if "recipient" in condition.needs:
-            values["recipient"] = self._recipient(case.address)
-        return condition.run(self._environment, values)
+        if condition.chunked and not self._facts.value(condition.chunked):
+            return []
+        values = self._facts.of(condition, case)
+        if condition.scope is not Scope.MESSAGE or condition.long(values):
+            return condition.run(self._environment, values)
+        if self._activation is None:  # one for all, for its cost is that of all its values
+            shared = {name: self._facts.value(name) for name in self._needs}
+            self._activation = self._environment.Activation(shared)
+        return condition.evaluate(self._activation)
 
 
 def _scope_key(scope: Scope, case: _Case) -> str:
@@ -290,23 +373,32 @@ def _strictest(findings: Sequence[Finding], address: str) -> Action:
     return Action.strictest(*(finding.actions.get(address, Action.PASS) for finding in findings))
 
 
-def _settle(actions: Mapping[str, Action]) -> dict[str, Action]:
-    """The actions once they agree with each other: there is one SMTP reply, and one copy to seal."""
+def _answers(subject: Subject) -> bool:
+    """Whether there is anybody who can be asked: a known sender, and no machine (RFC 3834 section 2)."""
+    given = subject.transaction.sender.address
+    return subject.sender.known and bool(given) and not subject.inspection.automatic
+
+
+def _settle(actions: Mapping[str, Action], *, answers: bool) -> dict[str, Action]:
+    """The actions once they agree with each other and with the sender: there is one SMTP reply and one copy to
+    seal, and only somebody who answers can be asked to confirm."""
     if Action.SEAL in actions.values():
         return dict.fromkeys(actions, Action.SEAL)
     if set(actions.values()) == {Action.REJECT}:
         return dict(actions)
-    return {
-        address: Action.QUARANTINE if action is Action.REJECT else action for address, action in actions.items()
-    }
+    instead = {Action.REJECT: Action.QUARANTINE}
+    if not answers:
+        instead[Action.CONFIRM] = Action.QUARANTINE
+    return {address: instead.get(action, action) for address, action in actions.items()}
 
 
-def _as_settled(finding: Finding, actions: Mapping[str, Action]) -> Finding:
-    """The finding with the action that it really has: a refusal that could not be is a hold."""
-    settled = {
-        address: Action.QUARANTINE if action is Action.REJECT and actions[address] is not action else action
-        for address, action in finding.actions.items()
-    }
+def _as_settled(finding: Finding, actions: Mapping[str, Action], *, answers: bool) -> Finding:
+    """The finding with the action that it really has: a refusal or a question that could not be is a hold."""
+    settled = {}
+    for address, action in finding.actions.items():
+        refused = action is Action.REJECT and actions[address] is not action
+        unasked = action is Action.CONFIRM and not answers
+        settled[address] = Action.QUARANTINE if refused or unasked else action
     return finding if settled == finding.actions else replace(finding, actions=settled)
 
 
@@ -318,6 +410,20 @@ def _is(address: str, who: str) -> bool:
     """Whether the address is the one that ``who`` names, or in the domain that ``@domain`` names; case-blind."""
     plain, wanted = normal_address(address).lower(), normal_address(who).lower()
     return plain.endswith(wanted) if wanted.startswith("@") else plain == wanted
+
+
+def _strangers(document: PolicyDocument, settings: Settings, directory: Directory | None) -> Iterable[Problem]:
+    """The directory's exemptions from rules that the policy does not have: they spare nobody anything."""
+    ids = [rule.id for rule in document.rules]
+    for each in directory.exemptions if directory is not None else ():
+        if each.rule in ids:
+            continue
+        name, _, line = each.source.rpartition(":")
+        path = (settings.directory or Path()) / name
+        near = nearest(each.rule, ids)
+        message = f"the policy {document.name!r} has no rule {each.rule!r}, so this exemption does nothing"
+        remedy = f"did you mean {near!r}?" if near else f"rules: {', '.join(ids)}"
+        yield Problem(path, int(line or 0), 1, message, remedy)
 
 
 def _mailboxes(document: PolicyDocument, settings: Settings) -> Mapping[str, tuple[str, ...]]:

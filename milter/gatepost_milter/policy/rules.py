@@ -14,7 +14,8 @@ from gatepost_config.documents import nearest
 from gatepost_config.errors import ConfigError, Problem
 from gatepost_config.policy_document import PolicyDocument, Rule
 from gatepost_config.words import Mode
-from gatepost_milter.policy.facts import FACTS, PACKAGE, Catalogue, Scope
+from gatepost_milter.policy.fact_types import Scope
+from gatepost_milter.policy.facts import FACTS, PACKAGE, Catalogue
 
 CHUNK = 256
 """Items of a list that one evaluation looks at.
@@ -42,15 +43,17 @@ class PolicyError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """A compiled expression. ``needs`` are the facts that it may read (never fewer than it does).
+    """A compiled expression. ``needs`` are the facts that it may read (never fewer than it does), ``words`` all
+    its words.
 
-    ``chunked`` is the one list fact that the expression is a plain filter of; empty for any other shape.
+    ``chunked`` is the one list fact that the expression is, or is a plain filter of; empty for any other shape.
     """
 
     source: str
     where: str
     expression: cel.Expression
     needs: frozenset[str]
+    words: frozenset[str]
     scope: Scope
     chunked: str
 
@@ -90,17 +93,31 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompiledRule:
-    """A rule with its conditions. ``source`` is ``file:line`` of the rule."""
+    """A rule with its conditions. ``source`` is ``file:line`` of the rule.
+
+    ``scope`` is how often what the rule finds changes within one message; its guard may change more often.
+    ``gates`` are lists of which one must hold something, else the rule finds nothing; None where only an
+    evaluation can tell.
+    """
 
     rule: Rule
     find: tuple[Condition, ...]
     when: Condition | None
     source: str
+    scope: Scope
+    gates: frozenset[str] | None
 
-    @property
-    def scope(self) -> Scope:
-        """How often what the rule finds changes within one message; its guard may change more often."""
-        return max((each.scope for each in self.find), key=lambda scope: scope.value)
+    @staticmethod
+    def of(rule: Rule, *, find: tuple[Condition, ...], when: Condition | None, source: str) -> CompiledRule:
+        """The rule of these conditions."""
+        return CompiledRule(
+            rule=rule,
+            find=find,
+            when=when,
+            source=source,
+            scope=max((each.scope for each in find), key=lambda scope: scope.value, default=Scope.MESSAGE),
+            gates=frozenset(each.chunked for each in find) if all(each.chunked for each in find) else None,
+        )
 
     @property
     def conditions(self) -> Iterator[Condition]:
@@ -137,7 +154,7 @@ def compile_rules(document: PolicyDocument, catalogue: Catalogue, env: cel.Env) 
         when = compiler.compile(rule.when, (*path, "when"), rule=rule, listing=False) if rule.when else None
         line = document.source.place(path).line
         compiled.append(
-            CompiledRule(rule=rule, find=tuple(find), when=when, source=f"{document.source.path}:{line}")
+            CompiledRule.of(rule, find=tuple(find), when=when, source=f"{document.source.path}:{line}")
         )
     if problems:
         raise ConfigError(*problems)
@@ -182,6 +199,7 @@ class _Compiler:
             where=f"rule {rule.id}, {key}",
             expression=expression,
             needs=needs,
+            words=words,
             scope=max((FACTS[name].scope for name in needs), key=lambda each: each.value, default=Scope.MESSAGE),
             chunked=_filtered_list(source),
         )
@@ -224,7 +242,9 @@ def _spoken_type(name: str) -> str:
 
 
 def _filtered_list(source: str) -> str:
-    """The list fact F if the whole expression is ``F.filter(name, condition)`` and names F nowhere else."""
+    """The list fact F if the whole expression is ``F`` or ``F.filter(name, condition)``, naming F once."""
+    if source.strip() in FACTS and FACTS[source.strip()].type.startswith("list("):
+        return source.strip()
     match = re.match(r"\s*(\w+)\s*\.\s*filter\s*\(", source)
     if match is None or match[1] not in FACTS or not FACTS[match[1]].type.startswith("list("):
         return ""

@@ -99,7 +99,8 @@ def harmless(name: str, *, length: int = NAME_LENGTH) -> str:
 def _found(evidence: Sequence[Evidence]) -> dict[str, str]:
     """The words that speak of what was found; with one thing or none, in the singular.
 
-    A defect has no name that people know: it gives a reason, and “this message” is what has it.
+    A defect has no name that people know: it gives a reason, and “this message” is what has it. A private account
+    in Bcc is never named.
     """
     named = [item for item in evidence if not item.private]
     things = [item for item in named if item.name and item.kind not in ("more", "defect")]
@@ -110,8 +111,10 @@ def _found(evidence: Sequence[Evidence]) -> dict[str, str]:
         reason for item in named for reason in _reasons(str(item.details.get("reason", ""))) if reason
     )
     single = len(names) + more <= 1
+    blind = any(item.private and item.kind == "account" for item in evidence)
     return {
-        "names": _joined(names, more=more) or "this message",
+        "count": f"{sum(item.kind != 'more' for item in evidence) + more:,}",
+        "names": _joined(names, more=more) or ("an address in Bcc" if blind else "this message"),
         "sizes": _joined(list(dict.fromkeys(sizes))) or "unknown size",
         "reasons": _joined([harmless(reason, length=REASON_LENGTH) for reason in reasons])
         or "of a kind that is not allowed",

@@ -1,0 +1,131 @@
+"""Owns the shape of facts: kinds with typed fields, how often each changes, and the subject they are read from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from enum import Enum
+from functools import cached_property
+from typing import Any
+
+from gatepost_config.addresses import normalise
+from gatepost_config.directory import Approval, Directory
+from gatepost_config.domains import Domains
+from gatepost_config.words import Direction
+from gatepost_milter.inspection.model import Inspection
+from gatepost_milter.policy.verdict import Sender
+from gatepost_milter.transaction import Transaction
+
+
+class Type(Enum):
+    """The types of a fact's fields, with the condition language's name for each."""
+
+    BOOL = "bool"
+    INT = "int"
+    STRING = "string"
+    STRINGS = "list(string)"
+
+
+class Scope(Enum):
+    """How often a fact changes within one message."""
+
+    MESSAGE = 0
+    DIRECTION = 1
+    RECIPIENT = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class People:
+    """Whom the school knows, on the day ``at`` in the school's own time zone."""
+
+    directory: Directory
+    domains: Domains
+    at: date
+
+    def kinds(self, address: str) -> list[str]:
+        """What the owner of a mailbox is to the school: staff, parent …; empty for strangers and for leavers."""
+        person = self.directory.person(address, at=self.at)
+        return sorted(person.kinds_at(self.at)) if person is not None else []
+
+    def groups(self, address: str) -> list[str]:
+        """The school's own words for the owner of a mailbox."""
+        person = self.directory.person(address, at=self.at)
+        return sorted(person.groups) if person is not None else []
+
+    def approval(self, address: str) -> Approval | None:
+        """The approval of an outside address, by itself or by its domain."""
+        return self.directory.approved(address, self.at) if address else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """An envelope recipient as rules see it."""
+
+    address: str
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What a message's facts are read from. ``ways`` are the envelope recipients in their normal form, each with
+    its direction."""
+
+    transaction: Transaction
+    inspection: Inspection
+    sender: Sender
+    ways: tuple[tuple[str, Direction], ...]
+    people: People
+
+    @cached_property
+    def shown(self) -> Mapping[str, str]:
+        """The addresses that every recipient can read, by their identity; in the message's order."""
+        shown: dict[str, str] = {}
+        for each in self.inspection.recipients:
+            shown.setdefault(normalise(each.address), each.address)
+        return shown
+
+    @cached_property
+    def shown_outside(self) -> tuple[str, ...]:
+        """Those of them that are not the school's."""
+        is_school = self.people.domains.is_school
+        return tuple(address for key, address in self.shown.items() if not is_school(key.rpartition("@")[2]))
+
+    @cached_property
+    def blind(self) -> tuple[str, ...]:
+        """The envelope recipients whom no other recipient can see."""
+        return tuple(address for address, _ in self.ways if normalise(address) not in self.shown)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a kind. ``get`` reads the value from the object that the kind describes.
+
+    ``look`` is given instead where the value must be looked up among the people: that costs time, so it is done
+    only if some condition names the field.
+    """
+
+    name: str
+    type: Type
+    meaning: str
+    get: Callable[[Any], Any] | None = None
+    look: Callable[[Any, People], Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A type of thing, with its fields."""
+
+    name: str
+    meaning: str
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A name that a condition may use. ``type`` is a kind's name, ``list(Kind)`` or ``string``."""
+
+    name: str
+    type: str
+    meaning: str
+    scope: Scope = Scope.MESSAGE
