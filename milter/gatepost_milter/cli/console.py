@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -75,7 +76,7 @@ def add_user(
     roles: tuple[str, ...],
     title: str,
     queues: tuple[str, ...],
-    password_file: click.utils.LazyFile | None,
+    password_file: TextIO | None,
 ) -> None:
     """Make a local account. One with the role admin is the way in when the school's own sign-in is down."""
     from gatepost_quarantine.console.signin import RefusedError, new_account
@@ -98,7 +99,7 @@ def add_user(
 @_config
 @click.argument("name")
 @_password
-def passwd(config: Path, name: str, password_file: click.utils.LazyFile | None) -> None:
+def passwd(config: Path, name: str, password_file: TextIO | None) -> None:
     """Give a local account a new password. It is signed out everywhere."""
     from gatepost_quarantine.console.signin import RefusedError, hashed
 
@@ -168,7 +169,7 @@ def _known(review: SqlReview, name: str) -> Account:
     return account
 
 
-def _asked(password_file: click.utils.LazyFile | None) -> str:
+def _asked(password_file: TextIO | None) -> str:
     if password_file is not None:
         return str(password_file.readline()).rstrip("\r\n")
     return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))

@@ -114,7 +114,7 @@ _SAMPLE = (
 
 
 def cleaned(source: str) -> str:
-    """HTML with nothing that runs, loads or leads anywhere: links become text with the host they really lead to."""
+    """HTML with nothing that runs, loads or leads anywhere: links become text with their real host."""
     first = nh3.clean(
         source,
         tags=set(_TAGS),
@@ -136,7 +136,7 @@ def cleaned(source: str) -> str:
         alt = _ALT.search(match[0])
         return f'<span class="image">image{": " + alt[1] if alt and alt[1] else ""}</span>'
 
-    # What was cleaned is written in one fixed way, so that a pattern reads it; cleaned again, it cannot matter if not.
+    # What was cleaned is written in one fixed way, so that a pattern reads it; and it is cleaned once more after.
     rewritten = _IMAGE.sub(image, _LINK.sub(link, first))
     return nh3.clean(
         rewritten, tags=set(_TAGS - {"a", "img"}), attributes={**_CELLS, "span": {"class"}}, link_rel=None
@@ -235,7 +235,7 @@ def warm_up() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Read standard input, enter the sandbox, and answer on standard output. The exit code: 0, or 1 for no part."""
+    """Read standard input, enter the sandbox, and answer. The exit code: 0, or 1 if there is no such part."""
     wanted = int(arguments[1]) if len(arguments) == 2 and arguments[0] == "--part" else None
     data = sys.stdin.buffer.read(LIMIT)
     warm_up()

@@ -77,7 +77,8 @@ def share(part: int, whole: int, *, label: str) -> Markup:
     width = 100 * part / whole if whole else 0
     return Markup(
         '<svg class="share" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'
-        '<title>{}</title><rect class="track" width="100" height="6" rx="3"/><rect class="part" width="{}" height="6" rx="3"/></svg>'
+        '<title>{}</title><rect class="track" width="100" height="6" rx="3"/>'
+        '<rect class="part" width="{}" height="6" rx="3"/></svg>'
     ).format(escape(label), f"{width:.1f}")
 
 

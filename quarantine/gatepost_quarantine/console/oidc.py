@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 from authlib.integrations.base_client.errors import OAuthError
 from authlib.integrations.httpx_client import OAuth2Client
 from itsdangerous import BadData, URLSafeTimedSerializer
@@ -95,7 +95,7 @@ class Provider:
         try:
             with self._client() as client:
                 token = client.fetch_token(str(self._known()["token_endpoint"]), code=code, code_verifier=verifier)
-        except (OAuthError, httpx.HTTPError, ValueError) as error:
+        except (OAuthError, httpx2.HTTPError, ValueError) as error:
             raise ProviderError("The school's sign-in gave no valid answer. Please start again.") from error
         return str(token.get("id_token", ""))
 
@@ -184,7 +184,7 @@ class Provider:
     def _get(self, url: str) -> dict[str, Any]:
         _require_tls(url)
         try:
-            with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client, client.stream("GET", url) as answer:
+            with httpx2.Client(timeout=_TIMEOUT, trust_env=False) as client, client.stream("GET", url) as answer:
                 answer.raise_for_status()
                 content = b""
                 for piece in answer.iter_bytes():
@@ -192,7 +192,7 @@ class Provider:
                     if len(content) > _ANSWER_LIMIT:
                         raise ProviderError("The school's sign-in gave an answer that is too long.")
             found = json.loads(content)
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx2.HTTPError, ValueError) as error:
             raise ProviderError("The school's sign-in cannot be reached now.") from error
         if not isinstance(found, dict):
             raise ProviderError("The school's sign-in gave no valid answer.")

@@ -137,7 +137,7 @@ class SqlReview(Accounts):
         direction = self._direction()
         query = (
             select(
-                message_rule.c.rule, day.label("day"), direction.label("direction"), func.count().label("count")
+                message_rule.c.rule, day.label("day"), direction.label("direction"), func.count().label("held")
             )
             .select_from(message)
             .join(message_rule, message_rule.c.message_id == message.c.id)
