@@ -48,6 +48,7 @@ def test_the_wheel_holds_every_module_and_data_file_of_the_rooms(wheel: Path, ro
     for base, package in (
         (root / "milter/gatepost_milter", "gatepost_milter"),
         (root / "config/gatepost_config", "gatepost_config"),
+        (root / "config/lists", "gatepost_config/lists"),
         (root / "config/policies", "gatepost_config/policies"),
         (root / "quarantine/gatepost_quarantine", "gatepost_quarantine"),
     ):
