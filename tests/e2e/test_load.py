@@ -20,18 +20,28 @@ def test_two_hundred_sessions_at_once() -> None:
     """All connected before the first sends; every second message is held, all others arrive, none is lost."""
     with postfix_lab(settings={"default_process_limit": str(SESSIONS + 50)}) as lab:
         together = threading.Barrier(SESSIONS, timeout=PATIENCE * 4)
+        reached: dict[int, str] = {}
 
         def send(number: int) -> int:
             content = infected(f"Held {number}") if number % 2 else clean(f"Clean {number}")
-            with smtplib.SMTP("127.0.0.1", lab.postfix.ports.smtp, timeout=PATIENCE * 4) as client:
-                client.ehlo()
-                client.mail("someone@outside.example")
-                client.rcpt(f"p{number}@school.example")
-                together.wait()
-                return client.data(content)[0]
+            reached[number] = "connecting"
+            try:
+                with smtplib.SMTP("127.0.0.1", lab.postfix.ports.smtp, timeout=PATIENCE * 4) as client:
+                    client.ehlo()
+                    reached[number] = f"greeted; MAIL: {client.mail('someone@outside.example')}"
+                    reached[number] = f"RCPT: {client.rcpt(f'p{number}@school.example')}"
+                    together.wait()
+                    return client.data(content)[0]
+            except (OSError, smtplib.SMTPException) as error:
+                reached[number] += f"; then {error!r}"
+                together.abort()
+                raise
 
-        with ThreadPoolExecutor(SESSIONS) as clients:
-            codes = Counter(clients.map(send, range(SESSIONS)))
+        try:
+            with ThreadPoolExecutor(SESSIONS) as clients:
+                codes = Counter(clients.map(send, range(SESSIONS)))
+        except (OSError, smtplib.SMTPException, threading.BrokenBarrierError):
+            pytest.fail(f"not all came through: {Counter(reached.values()).most_common(10)}")
         assert codes == {250: SESSIONS}
         assert len(lab.held()) == SESSIONS // 2
         for number in range(0, SESSIONS, 2):
