@@ -107,6 +107,11 @@ class HeldMessage:
     attachments: tuple[Mapping[str, Any], ...] = ()
     received_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
+    @property
+    def sealed(self) -> bool:
+        """Whether only the roles of a seal key may ever open it (``seal`` for one recipient seals it for all)."""
+        return any(each.action is Action.SEAL for each in self.recipients)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:

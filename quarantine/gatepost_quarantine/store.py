@@ -30,6 +30,10 @@ class ConflictError(StoreError):
     """The recipient is not in a state that allows this (a denied message cannot be released)."""
 
 
+class SealedError(ConflictError):
+    """The message is sealed: no program of ours shows, exports or releases it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
     """Which held messages to list. Empty fields do not filter; ``search`` is a case-blind substring."""

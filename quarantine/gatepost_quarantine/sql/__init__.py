@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from gatepost_config import settings as configured
+from gatepost_quarantine.sql.base import utc_now
 from gatepost_quarantine.sql.console_store import SqlReview
 from gatepost_quarantine.sql.database import Database
 from gatepost_quarantine.sql.migrate import migrate
@@ -24,9 +25,7 @@ def open_store(
     """
     database = Database(settings.url, floor=settings.free_floor)
     migrate(database)
-    return (
-        SqlStore(database, gateway=gateway) if clock is None else SqlStore(database, gateway=gateway, clock=clock)
-    )
+    return SqlStore(database, gateway=gateway, clock=clock or utc_now, seal_keys=settings.seal_keys)
 
 
 def open_review(
@@ -35,6 +34,6 @@ def open_review(
     """The store, and what the console asks besides, on one set of connections. Raises StoreError."""
     database = Database(settings.url, floor=settings.free_floor)
     migrate(database)
-    if clock is None:
-        return SqlStore(database, gateway=gateway), SqlReview(database, gateway=gateway)
-    return SqlStore(database, gateway=gateway, clock=clock), SqlReview(database, gateway=gateway, clock=clock)
+    clock = clock or utc_now
+    store = SqlStore(database, gateway=gateway, clock=clock, seal_keys=settings.seal_keys)
+    return store, SqlReview(database, gateway=gateway, clock=clock)

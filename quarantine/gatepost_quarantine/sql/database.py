@@ -76,6 +76,13 @@ class Database:
         with _translated(), self._turn(), self._writer().begin() as connection:
             yield connection
 
+    @contextmanager
+    def unbound(self) -> Iterator[Connection]:
+        """A connection outside any transaction, for what SQLite does only there. Raises StoreError."""
+        with _translated(), self._engine().connect() as connection:
+            bare = connection.execution_options(isolation_level="AUTOCOMMIT")
+            yield bare
+
     def free(self) -> int:
         """Bytes that are free on the store's disk, -1 where that cannot be known (a database server)."""
         if not self.on_sqlite:

@@ -147,9 +147,9 @@ def sent(connection: Connection, row: int, *, reply: str, actor: str, now: int) 
         return []
     _finish(connection, row, state=RowState.SENT, reply=reply, now=now)
     if owed.kind == NOTICE:
-        return [_event(Verb.NOTICE, owed, actor=actor, reply=reply)]
+        return [_event(Verb.NOTICE, owed, actor=actor, reply=reply, now=now)]
     _set_recipient(connection, owed, state=State.RELEASED, reply=reply)
-    return [_event(Verb.DELIVER, owed, actor=actor, reply=reply)]
+    return [_event(Verb.DELIVER, owed, actor=actor, reply=reply, now=now)]
 
 
 def put_off(connection: Connection, row: int, *, reply: str, due_at: int) -> None:
@@ -173,10 +173,10 @@ def give_up(connection: Connection, row: int, *, reply: str, actor: str, now: in
         return []
     _finish(connection, row, state=RowState.GIVEN_UP, reply=reply, now=now)
     if owed.kind == NOTICE:
-        return [_event(Verb.NOTICE_GIVEN_UP, owed, actor=actor, reply=reply)]
+        return [_event(Verb.NOTICE_GIVEN_UP, owed, actor=actor, reply=reply, now=now)]
     undecided = {"decided_by": "", "decided_at": None, "reason": "", "released_to": ""}
     _set_recipient(connection, owed, state=State.HELD, reply=reply, **undecided)
-    return [_event(Verb.REFUSE, owed, actor=actor, reply=reply)]
+    return [_event(Verb.REFUSE, owed, actor=actor, reply=reply, now=now)]
 
 
 def _row(kind: str, *, now: int, **values: Any) -> dict[str, Any]:
@@ -207,11 +207,12 @@ def _set_recipient(connection: Connection, owed: Row[Any], **values: Any) -> Non
     )
 
 
-def _event(verb: Verb, owed: Row[Any], *, actor: str, reply: str) -> Event:
+def _event(verb: Verb, owed: Row[Any], *, actor: str, reply: str, now: int) -> Event:
     return Event(
         verb=verb,
         actor=actor,
         held_id=owed.message_id,
         recipient=owed.recipient,
         details={"reply": reply, "attempts": owed.attempts},
+        at=records.moment(now),
     )

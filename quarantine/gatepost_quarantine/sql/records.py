@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,8 @@ from gatepost_quarantine.held import Envelope, HeldMessage, HeldRecipient, Notic
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PLACES = 1024
 """Places in the search index for the messages of one microsecond."""
+
+SEALED_SAY = "This message is sealed. Only the roles that the policy names may open it."
 
 _SEARCH_LIMIT = 20_000
 """Characters of one message that can be found by searching: enough for 500 recipients."""
@@ -71,6 +73,24 @@ def message_row(held: HeldMessage) -> dict[str, Any]:
         "reminded": 0,
         "place": micros(held.received_at) * PLACES,
     }
+
+
+def redacted(held: HeldMessage) -> HeldMessage:
+    """What may be known in clear of a sealed message: for whom it is, which rules, who reviews it, its size."""
+    explanation = held.explanation
+    findings = tuple(
+        replace(each, evidence=(), say=SEALED_SAY, mend="", exemptions=()) for each in explanation.findings
+    )
+    return replace(
+        held,
+        envelope=Envelope(sender=""),
+        sender="",
+        explanation=replace(explanation, findings=findings, defects=()),
+        subject="",
+        from_header="",
+        message_id="",
+        attachments=(),
+    )
 
 
 def queues(held: HeldMessage) -> list[str]:
@@ -231,7 +251,7 @@ def _clean_details(details: Mapping[str, str | int | bool]) -> dict[str, str | i
 
 
 def _search_text(held: HeldMessage) -> str:
-    if any(each.action is Action.SEAL for each in held.recipients):
+    if held.sealed:
         # A sealed message is found by what names it, not by what it says (KCS 1.10).
         return clean(f"{held.queue_id}\n{held.explanation.support_id}").casefold()
     words = [

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 from sqlalchemy import (
     BigInteger,
@@ -25,17 +23,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 from gatepost_quarantine.audit import Event, Link, Verb
 from gatepost_quarantine.held import Chunks, HeldMessage, HoldOutcome, Notice, State
 from gatepost_quarantine.sql import chain, chunks, decisions, outbox, records
-from gatepost_quarantine.sql.database import Database
+from gatepost_quarantine.sql.base import Base
 from gatepost_quarantine.sql.schema import chunk, key_window, message, message_reviewer, message_rule, recipient
 from gatepost_quarantine.sql.schema import outbox as outbox_table
+from gatepost_quarantine.sql.sealed import Sealing
 from gatepost_quarantine.sql.statements import Statement, insertion
 from gatepost_quarantine.store import (
     ConflictError,
     Counts,
     Filter,
-    NotFoundError,
     OwedNotice,
     OwedRelease,
+    SealedError,
     StoreError,
 )
 
@@ -78,20 +77,11 @@ def _free_place(_dialect: str) -> Executable:
 _FREE_PLACE = Statement(_free_place)
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-class SqlStore:
+class SqlStore(Sealing, Base):
     """The store on SQLite or PostgreSQL. Safe to use from many threads and, once opened, after a fork.
 
     ``gateway`` names the audit chain that this process writes. ``clock`` gives aware times.
     """
-
-    def __init__(self, database: Database, *, gateway: str, clock: Callable[[], datetime] = _utc_now) -> None:
-        self._database = database
-        self._gateway = records.clean(gateway)
-        self._clock = clock
 
     def hold(
         self,
@@ -103,7 +93,8 @@ class SqlStore:
     ) -> HoldOutcome:
         """See Store.hold."""
         self._database.require_room(held.size)
-        pieces = chunks.Pieces(content())
+        sealer = self._sealer(held)
+        pieces = chunks.Pieces(content(), sealer=sealer)
         now = self._now()
         with self._database.write() as connection:
             first = self._own_key(connection, "hold", held.key, held.id, now, lasting=held.key_has_message_id)
@@ -113,7 +104,7 @@ class SqlStore:
                 joined = Event(verb=Verb.JOIN, actor=actor, held_id=first, details=details, at=self._clock())
                 chain.append(connection, self._gateway, [joined])
                 return HoldOutcome(held_id=first, joined=True)
-            row = records.message_row(held)
+            row = self._message_row(held, sealer)
             if self._database.on_sqlite:
                 row["place"] = _FREE_PLACE.run(connection, {"first": row["place"]}).scalar_one()
             _MESSAGE.run(connection, row)
@@ -128,6 +119,8 @@ class SqlStore:
             if size != held.size:
                 raise StoreError(f"the message has {size:,} bytes, not {held.size:,}: nothing was kept")
             outbox.owe_notices(connection, notices, held_id=held.id, now=now)
+            if held.sealed:
+                events = [*events, self._sealed_event(held, actor=events[0].actor if events else _GATEPOST_MILTER)]
             chain.append(connection, self._gateway, events)
         return HoldOutcome(held_id=held.id, joined=False)
 
@@ -157,6 +150,8 @@ class SqlStore:
         """See Store.content."""
         with self._database.read() as connection:
             full = self._resolve(connection, held_id)
+            if self._load(connection, full).sealed:
+                raise SealedError(f"{full} is sealed")
         return chunks.read(self._database, full)
 
     def list(self, wanted: Filter) -> Sequence[HeldMessage]:
@@ -187,6 +182,8 @@ class SqlStore:
         now = self._now()
         with self._database.write() as connection:
             held, stored = self._locked(connection, held_id)
+            if held.sealed:
+                raise SealedError(f"{held.id} is sealed, and what is sealed is not released")
             events = []
             for position in decisions.to_release(held, recipients, to=to):
                 if not stored:
@@ -354,12 +351,6 @@ class SqlStore:
         """See Store.close."""
         self._database.close()
 
-    def _now(self) -> int:
-        return records.micros(self._clock())
-
-    def _after(self, seconds: float) -> int:
-        return records.micros(self._clock() + timedelta(seconds=seconds))
-
     def _own_key(
         self, connection: Connection, purpose: str, key: str, owner: str, now: int, *, lasting: bool
     ) -> str:
@@ -378,63 +369,6 @@ class SqlStore:
             return ""
         earlier = select(key_window.c.held_id).where(key_window.c.key == row["key"])
         return str(connection.execute(earlier).scalar_one())
-
-    def _resolve(self, connection: Connection, held_id: str) -> str:
-        """The full id of a shortened one, or of a support id."""
-        wanted = records.clean(held_id).strip()
-        if not wanted:
-            raise NotFoundError("no id was given")
-        if connection.execute(select(message.c.id).where(message.c.id == wanted)).first():
-            return wanted
-        for condition in (
-            message.c.id.startswith(wanted.lower(), autoescape=True),
-            message.c.support_id == wanted.casefold(),
-        ):
-            ids = connection.execute(select(message.c.id).where(condition).limit(2)).scalars().all()
-            if len(ids) == 1:
-                return str(ids[0])
-            if ids:
-                raise NotFoundError(f"{wanted} is the start of several ids; give more of it")
-        raise NotFoundError(f"there is no held message {wanted}")
-
-    def _load(self, connection: Connection, held_id: str) -> HeldMessage:
-        row = connection.execute(select(message).where(message.c.id == held_id)).one()
-        return self._with_recipients(connection, [row])[0]
-
-    def _locked(self, connection: Connection, held_id: str) -> tuple[HeldMessage, bool]:
-        """The message, with other decisions about it kept waiting; and whether its bytes are there."""
-        full = self._resolve(connection, held_id)
-        stored = decisions.lock(connection, full)
-        return self._load(connection, full), stored
-
-    def _with_recipients(self, connection: Connection, rows: Sequence[Any]) -> builtins.list[HeldMessage]:
-        if not rows:
-            return []
-        found: dict[str, list[Any]] = {row.id: [] for row in rows}
-        wanted = select(recipient).where(recipient.c.message_id.in_(found))
-        for each in connection.execute(wanted.order_by(recipient.c.message_id, recipient.c.position)):
-            found[each.message_id].append(each)
-        return [records.held_message(row, found[row.id]) for row in rows]
-
-    def _event(
-        self,
-        verb: Verb,
-        held: HeldMessage,
-        actor: str,
-        reason: str,
-        *,
-        recipient: str = "",
-        details: dict[str, str] | None = None,
-    ) -> Event:
-        return Event(
-            verb=verb,
-            actor=actor,
-            held_id=held.id,
-            recipient=recipient,
-            reason=reason,
-            details=details or {},
-            at=self._clock(),
-        )
 
 
 def _age(since: int | None, now: int) -> float:
