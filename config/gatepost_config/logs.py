@@ -10,7 +10,8 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -24,6 +25,8 @@ _LEVELS = {
     "error": logging.ERROR,
 }
 _TRACE_LINES = 40
+_ATOMIC = 4000  # bytes; up to 4096 (PIPE_BUF) the kernel keeps the lines of several processes apart
+_SHORTEST = 100  # letters of a text that are never cut
 _ENCODE = json.JSONEncoder(default=str).encode
 
 
@@ -35,18 +38,20 @@ def configure(settings: Log, *, service: str) -> None:
     level = _LEVELS[settings.level]
     render = _json if settings.format == "json" else _text
 
-    def name_service(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        event["service"] = service
-        return event
+    # One step instead of structlog's usual five: there is a line for every message, and steps cost more than work.
+    def write(_logger: object, method: str, event: MutableMapping[str, Any]) -> bytes:
+        if "exc_info" in event:
+            _trace(event)
+        first = {
+            "timestamp": datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z",
+            "level": method,
+            "service": service,
+            "event": event.pop("event", ""),
+        }
+        return render(first, event)
 
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            name_service,
-            _trace,
-            render,
-        ],
+        processors=[write],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
         cache_logger_on_first_use=True,
@@ -70,9 +75,9 @@ class _Bridge(logging.Handler):
         )
 
 
-def _trace(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The traceback of an exception, its last lines if it is long, as one value."""
-    info = event.pop("exc_info", None)
+def _trace(event: MutableMapping[str, Any]) -> None:
+    """Put the traceback of an exception, its last lines if it is long, into one value."""
+    info = event.pop("exc_info")
     if info is True:
         info = sys.exc_info()
     elif isinstance(info, BaseException):
@@ -80,19 +85,30 @@ def _trace(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mu
     if isinstance(info, tuple) and info[0] is not None:
         lines = "".join(traceback.format_exception(*info)).splitlines()
         event["exception"] = "\n".join(lines[-_TRACE_LINES:])
-    return event
 
 
-def _json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> bytes:
-    first = {name: event.pop(name, "") for name in ("timestamp", "level", "service", "event")}
-    return _ENCODE({**first, **event}).encode()
+def _json(first: Mapping[str, str], event: Mapping[str, Any]) -> bytes:
+    # What a caller names like one of the first four does not replace it.
+    line = _ENCODE({**first, **event, **first})
+    if len(line) > _ATOMIC and "exception" not in event:
+        line = _shortened({**first, **event, **first})
+    return line.encode()
 
 
-def _text(_logger: object, _method: str, event: MutableMapping[str, Any]) -> bytes:
-    time, level = event.pop("timestamp", ""), event.pop("level", "")
-    word, service = event.pop("event", ""), event.pop("service", "")
-    words = [str(time), str(level).upper(), str(service), _escaped(str(word))]
-    words += [f"{name}={_quoted(value)}" for name, value in event.items()]
+def _shortened(values: dict[str, Any]) -> str:
+    """The line with its longest texts cut, until it fits."""
+    while len(line := _ENCODE(values)) > _ATOMIC:
+        name = max(values, key=lambda each: len(_ENCODE(values[each])))
+        text = str(values[name])
+        if len(text) < _SHORTEST:
+            break
+        values[name] = f"{text[: len(text) // 2]}…"
+    return line
+
+
+def _text(first: Mapping[str, str], event: Mapping[str, Any]) -> bytes:
+    words = [first["timestamp"], first["level"].upper(), first["service"], _escaped(str(first["event"]))]
+    words += [f"{name}={_quoted(value)}" for name, value in event.items() if name not in first]
     return " ".join(words).encode("utf-8", "backslashreplace")
 
 

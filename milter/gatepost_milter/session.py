@@ -357,11 +357,15 @@ class Session(Milter.Base):
         """What the edge does: say it, count it, and see to it that this message is a temp-fail."""
         step, self._step = self._step, Step.COLLECT
         UNHANDLED.labels(stage=step.value).inc()
+        queue_id = ""
+        with suppress(milter.error):
+            queue_id = self._macro("i")
         _log.exception(
             "failed",
             stage=step.value,
             callback=callback,
             connection=self._key,
+            queue_id=queue_id,
             support_id=self._message.support_id,
         )
         if callback == "_conclude":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import select
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -47,6 +48,32 @@ def test_text_escapes_whatever_a_terminal_would_act_on(output: Callable[[], byte
     assert text.count("\n") == 1
     assert not [letter for letter in text.rstrip("\n") if not letter.isprintable()]
     assert r'sender="x\n{\"event\": \"forged\"}\r\x1b[2J\u202e\u2028 \udcff \"q\" \\"' in text
+
+
+@pytest.mark.parametrize("letter", ["a", "\0", "é", "\U0001f389", "\udcff"])
+def test_a_long_value_does_not_make_a_line_that_others_could_cut_in_two(
+    output: Callable[[], bytes], letter: str
+) -> None:
+    """Several processes write into one pipe, and the kernel keeps them apart up to PIPE_BUF bytes only."""
+    logs.configure(Log(), service="milter")
+    structlog.get_logger().info("held", sender="a@example.org", message_id=letter * 100_000, detail=letter * 2000)
+
+    (line,) = output().splitlines()
+    assert len(line) < select.PIPE_BUF
+    record = json.loads(line)
+    assert record["sender"] == "a@example.org"
+    assert record["message_id"].startswith(letter * 50)
+    assert record["message_id"].endswith("…")
+
+
+def test_a_caller_cannot_replace_what_every_line_begins_with(output: Callable[[], bytes]) -> None:
+    """Whatever a line is about, it says itself who wrote it, when and how urgently."""
+    logs.configure(Log(), service="milter")
+    structlog.get_logger().info("held", service="forged", level="debug", timestamp="never")
+
+    record = json.loads(output())
+    assert (record["service"], record["level"], record["event"]) == ("milter", "info", "held")
+    assert record["timestamp"].endswith("Z")
 
 
 @pytest.mark.parametrize(("level", "words"), [("info", ["a", "b"]), ("error", ["b"])])
