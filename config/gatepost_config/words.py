@@ -44,7 +44,7 @@ class Action(StrEnum):
     @staticmethod
     def strictest(*actions: Action) -> Action:
         """The strictest of the actions, ``pass`` when there is none."""
-        return max(actions, key=lambda action: action.strictness, default=Action.PASS)
+        return max(actions, key=_STRICTNESS.__getitem__, default=Action.PASS)
 
 
 _STRICTNESS = {action: rank for rank, action in enumerate(Action)}
@@ -228,6 +228,8 @@ class Explanation:
 
     def acting(self) -> tuple[Finding, ...]:
         """The findings that do something, strictest first; findings of equal strictness keep policy order."""
+        if not self.findings:
+            return ()
         acting = (finding for finding in self.findings if finding.action is not Action.PASS)
         return tuple(sorted(acting, key=lambda finding: -finding.action.strictness))
 

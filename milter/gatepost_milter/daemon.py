@@ -41,6 +41,7 @@ NAME = "gatepost"
 BACKLOG = 512
 CLERKS = 128  # messages of one worker that are at the gate at a time; most of them wait for an inspector
 SWITCH_INTERVAL = 0.0005  # seconds; keeps a small mail quick beside a thread that is busy with a large one
+GARBAGE = 10_000  # objects between two looks for cycles; a message makes a few hundred, and hardly ever a cycle
 RESTART_DELAYS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # seconds, by the number of quick deaths in a row
 QUICK_DEATH = 60.0  # seconds of life after which a worker's death is the first again
 KILL_AFTER = 5.0  # seconds that a worker gets beyond its drain time before it is killed
@@ -528,6 +529,9 @@ def _work(plan: Plan, listener: _Listener, control: socket.socket, *, slot: int,
     try:
         opened = plan.open_gate()
         with opened as gate:
+            gc.collect()
+            gc.freeze()  # rules and people are for ever: looking through them again and again finds nothing
+            gc.set_threshold(GARBAGE, *gc.get_threshold()[1:])
             session.register(NAME, gate=gate, spool=plan.spool, clerks=Clerks(CLERKS))
             Thread(target=_serve, daemon=True).start()
             control.send(_READY)

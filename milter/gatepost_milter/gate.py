@@ -221,6 +221,8 @@ class Gate:
 
     def _hold(self, transaction: Transaction, inspection: Inspection, verdict: Verdict) -> dict[str, Any]:
         """Keep what must be kept, in one commit; what is to be logged about it. Raises StoreError."""
+        if verdict.action is Action.PASS and not verdict.explanation.acting():
+            return {}  # most mail
         held_id = secrets.token_hex(16) if verdict.held else ""
         notices = tuple(self._notices(transaction, inspection, verdict, held_id))
         if not verdict.held and not notices:

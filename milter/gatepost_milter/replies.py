@@ -82,14 +82,15 @@ def answer(transaction: Transaction, verdict: Verdict, **facts: object) -> Answe
     Raises ValueError for a verdict that one SMTP reply cannot express: that is a defect of the judge.
     """
     outcomes = tuple(zip(transaction.recipients, verdict.outcomes, strict=True))
+    action = verdict.action
     told = {
-        "action": verdict.action.value,
+        "action": action.value,
         "direction": verdict.direction.value,
         "rules": [finding.rule for finding in verdict.explanation.acting()],
         "support_id": verdict.explanation.support_id,
         **facts,
     }
-    event = _EVENTS.get(verdict.action, Event.HELD)
+    event = _EVENTS.get(action, Event.HELD)
     rejected = [outcome.action is Action.REJECT for outcome in verdict.outcomes]
     if any(rejected):
         if not all(rejected):
@@ -163,6 +164,8 @@ def _refused(support_id: str, reply: Reply, sentence: str) -> Answer:
 
 def _tags(verdict: Verdict) -> tuple[tuple[str, str], ...]:
     """Our header, if nobody outside the school gets this copy of the message."""
+    if not verdict.findings:
+        return ()
     staying = tuple(outcome for outcome in verdict.outcomes if not outcome.action.held)
     if any(outcome.direction is Direction.OUTBOUND for outcome in staying):
         return ()
