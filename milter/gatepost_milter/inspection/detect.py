@@ -95,9 +95,9 @@ _BY_DESCRIPTION = (
     ("ELF ", FileClass.EXECUTABLE),
     ("Mach-O", FileClass.EXECUTABLE),
     ("MS-DOS executable", FileClass.EXECUTABLE),
-    ("COM executable", FileClass.EXECUTABLE),
-    ("DOS executable", FileClass.EXECUTABLE),
     ("DOS EPS Binary", FileClass.PLAIN),
+    ("AppleScript compiled", FileClass.SCRIPT),
+    ("Microsoft Access Database", FileClass.MACRO),
     ("Dalvik dex", FileClass.EXECUTABLE),
     ("compiled Java class", FileClass.EXECUTABLE),
     ("MSI Installer", FileClass.INSTALLER),
@@ -113,6 +113,9 @@ _BY_DESCRIPTION = (
     ("StuffIt", FileClass.ARCHIVE),
     ("Windows imaging (WIM)", FileClass.ARCHIVE),
 )
+
+# libmagic's guesses at programs that bear no mark: a jump in the first byte, a header of 0xFF.
+_GUESSED = ("DOS executable", "COM executable", "DOS/MBR", "MS-DOS driver")
 
 _SCRIPT_MIME = re.compile(
     r"text/x-(?:msdos-batch|shellscript|powershell|vbscript|script\.[a-z]+|perl|python|ruby)\Z"
@@ -161,7 +164,7 @@ _SCRIPT_FORMS = tuple(
             rb"(?im)^\s*(?:set\s+\w+\s*=\s*)?(?:CreateObject|GetObject)\s*\(\s*[\"']"
             rb"(?:WScript|Scripting|MSXML|ADODB|Shell)\."
         ),
-        rb"(?i)new\s+ActiveXObject\s*\(\s*[\"']",
+        rb"(?i)=\s*new\s+ActiveXObject\s*\(",
         rb"(?im)^\s*(?:param\s*\(\s*\[|\$ErrorActionPreference\s*=|\[System\.Reflection\.Assembly\]::)",
         rb"(?im)^\s*Invoke-Expression\s*[\(\$]",
         rb"(?i)\A\s*@echo\s+off\b",
@@ -171,6 +174,20 @@ _SCRIPT_FORMS = tuple(
 # Names that are opened in a reader, whatever text is in them.
 _INERT = frozenset(
     {"txt", "md", "rst", "csv", "tsv", "log", "tex", "json", "ini", "ics", "vcf", "srt", "asc", "c", "h"}
+)
+
+# Names of files that are never text: a script under one of them hides.
+_NEVER_TEXT = frozenset({
+    "doc", "docx", "xls", "xlsx", "ppt", "pptx", "odt", "ods", "pdf", "jpg", "jpeg", "png", "gif", "bmp", "tif",
+    "tiff", "heic", "mp3", "mp4", "wav", "cer", "crt", "der", "dat", "zip",
+})  # fmt: skip
+
+_VOLUME = re.compile(rb"(?s)\A.{3}(?:NTFS    |EXFAT   |.{51}FAT1[26]|.{51}FAT  |.{79}FAT32)")
+
+# A sheet that Excel reads as SYLK by its first letters, whatever its name, and that is a macro sheet or calls out.
+_SYLK = re.compile(
+    rb"(?s)\AID;.{0,8000}?\n"
+    rb"(?:O;(?:[^\r\n;]*;)*E[;\r\n]|NN;N(?:Auto_|_xlnm)|[CF];[^\r\n]*;E(?:EXEC|CALL|REGISTER|RUN)\()"
 )
 
 _MEDIA = ("image/jpeg", "image/png", "image/gif", "application/pdf")
@@ -232,8 +249,8 @@ def _by_content(data: Buffer, mime: str, description: str) -> tuple[FileClass, s
         if description.startswith(start):
             return (kind, _brief(description)) if kind is not FileClass.PLAIN else None
     kind_by_mime = _BY_MIME.get(mime)
-    if kind_by_mime is FileClass.EXECUTABLE and is_text(data, mime):
-        return None  # libmagic takes some readable texts for DOS programs
+    if kind_by_mime is FileClass.EXECUTABLE and (description.startswith(_GUESSED) or is_text(data, mime)):
+        return None  # libmagic takes texts and data for DOS programs; such run by their name alone
     return (kind_by_mime, _brief(description)) if kind_by_mime else None
 
 
@@ -261,6 +278,8 @@ def _program(data: Buffer) -> str:
         return "EICAR test program"
     if head.startswith((b"\0asm\x01\0\0\0", b"BC\xc0\xde", b"\x1bLua")):
         return "compiled program"
+    if re.match(rb"(?s).[\x0a-\x0f]\r\n[\x00-\x03]\0\0\0", head):
+        return "compiled Python program"
     return ""
 
 
@@ -268,6 +287,9 @@ def _disk_image(data: Buffer) -> str:
     head = bytes(data[:16])
     if head.startswith((b"conectix", b"vhdxfile", b"QFI\xfb", b"KDMV")):
         return "virtual disk"
+    sectors = bytes(data[:512])
+    if sectors[510:] == b"\x55\xaa" and sectors[:1] in (b"\xeb", b"\xe9") and _VOLUME.search(sectors):
+        return "disk image"
     if len(data) > 512:
         tail = bytes(data[-512:])
         if tail.startswith(b"koly\0\0\0\x04"):
@@ -285,13 +307,15 @@ def _script_in_text(sample: bytes, mime: str, names: Sequence[str]) -> tuple[Fil
     if sample.startswith((b"\xff\xfe", b"\xfe\xff")):
         sample = sample.replace(b"\0", b"")[2:]
     sample = sample.removeprefix(b"\xef\xbb\xbf")
+    if _SYLK.match(sample):
+        return FileClass.MACRO, "a sheet in SYLK that runs commands"
     extensions = {name.rpartition(".")[2].lower() for name in names if "." in name}
     if extensions and extensions <= _INERT:
         return None
     for form, kind, words in _TEXT_MARKS:
         if form.search(sample):
             return kind, words
-    unlisted = not any(filetypes.lookup(name) for name in names)
+    unlisted = not any(filetypes.lookup(name) for name in names) or bool(extensions & _NEVER_TEXT)
     if sample.startswith(b"#!") and (_SCRIPT_MIME.match(mime) or re.match(rb"#!\s*/\S*/(?:bin|env)\b", sample)):
         return FileClass.SCRIPT, "a script that names its interpreter"
     if unlisted and any(form.search(sample) for form in _SCRIPT_FORMS):

@@ -21,7 +21,13 @@ _JUNK_AND_PADDING = _JUNK + b"="
 _QP_SPACED_BREAK = re.compile(rb"=[ \t]+(?=\r?\n)")
 _QP_BROKEN = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*\r?\n|[ \t]*\Z)")
 
-_UU_BEGIN = re.compile(rb"^begin(-base64)?[ \t]+[0-7]{3,4}[ \t]+([^\r\n]{1,500})", re.MULTILINE)
+# A line that begins a file: with a mode and a name; or any that begins so, if a full line of uuencode follows.
+UU_BEGIN = re.compile(
+    rb"^(?:begin(-base64)?[ \t]+[0-7]{3,4}[ \t]+([^\r\n]{1,500})"
+    rb"|(?:[Bb]egin|BEGIN)[ \t]{0,20}([^\r\n]{0,500})(?=\r?\nM[ -`]{60}\r?$))",
+    re.MULTILINE,
+)
+UU_WORDS = (b"egin", b"EGIN")  # one of which stands in every such line: a quick test
 _YENC_BEGIN = re.compile(rb"^=ybegin [^\r\n]{0,500}?name=([^\r\n]{1,500})", re.MULTILINE)
 _YENC_ESCAPE = re.compile(rb"=(.)", re.DOTALL)
 _YENC_SHIFT = bytes((code - 42) % 256 for code in range(256))
@@ -60,9 +66,7 @@ def embedded(text: bytes) -> list[tuple[bytes, bytes]]:
 
 def has_embedded(text: bytes) -> bool:
     """Whether ``embedded`` would look for files in this text: a quick test."""
-    return (b"begin" in text and (_UU_BEGIN.search(text) is not None or _YENC_BEGIN.search(text) is not None)) or (
-        b"=ybegin " in text
-    )
+    return b"=ybegin " in text or (any(word in text for word in UU_WORDS) and UU_BEGIN.search(text) is not None)
 
 
 def _base64(data: bytes) -> Decoded:
@@ -151,7 +155,7 @@ def _different(results: dict[str, bytes]) -> Decoded:
 
 def uuencoded(text: bytes) -> list[tuple[bytes, bytes]]:
     """All uuencoded files in ``text`` as (name, content); without a begin line, the whole text as one file."""
-    starts = list(_UU_BEGIN.finditer(text))
+    starts = list(UU_BEGIN.finditer(text))
     if not starts:
         content = _uu_lines(text)
         return [(b"", content)] if content else []
@@ -166,8 +170,13 @@ def uuencoded(text: bytes) -> list[tuple[bytes, bytes]]:
         else:
             content = _uu_lines(lines)
         if content:
-            found.append((begin[2].strip(), content))
+            found.append((begin_name(begin), content))
     return found
+
+
+def begin_name(begin: re.Match[bytes]) -> bytes:
+    """The name that a line which begins a file gives; some leave out the mode, some the name."""
+    return (begin[2] or begin[3] or b"").strip()
 
 
 def _uu_lines(text: bytes) -> bytes:

@@ -231,7 +231,7 @@ def _media_types(stripped: bytes, unfolded: bytes) -> tuple[str, tuple[str, ...]
     head = _MEDIA_TYPE.match(stripped)
     word = spelt(head[1], head[2] or b"") if head else ""
     others: dict[str, None] = {}
-    for text in (stripped, unfolded, plain, b"".join(unfolded.split())[:1024]):
+    for text in (stripped, unfolded, plain, b"".join(unfolded.split())[:1024], unfolded.replace(b"\0", b"")):
         for pattern, reach in ((_STRUCTURE, len(text)), (_TYPE_ANYWHERE, (text.find(b";") + 1 or len(text)))):
             for match in pattern.finditer(text, 0, reach):
                 others[spelt(match[1], match[2])] = None
@@ -300,7 +300,9 @@ def _literals(rest: bytes) -> Iterator[bytes]:
             yield naive.partition(b";")[0].strip()
             yield _BREAK.split(naive, maxsplit=1)[0].strip()
         return
-    token = rest.partition(b";")[0]
+    token, _, further = rest.partition(b";")
+    if further.strip() and b"=" not in further:
+        yield rest.strip()  # no parameter follows, so the semicolon may belong to the value
     yield token.strip().split(None, 1)[0] if token.strip() else b""
     yield token.strip()
     yield token.rstrip()

@@ -31,6 +31,10 @@ _LINE = re.compile(rb"([^\r\n]*)(\r\n|\n|\r|\Z)")
 _LINE_KEEPING_CR = re.compile(rb"((?:[^\r\n]|\r(?!\n))*)(\r\n|\n|\Z)")
 _BARE_CR = re.compile(rb"\r(?!\n)")
 _LATE_HEADER = re.compile(rb"[ \t\r\n]*\n(?=content-(?:type|transfer-encoding|disposition)[ \t]*:)", re.IGNORECASE)
+_LATE_MESSAGE = re.compile(
+    rb"[ \t\r\n]*\n(?=(?:content-type|mime-version|from|to|subject|date|message-id|received|return-path)[ \t]*:)",
+    re.IGNORECASE,
+)
 _WANTED_BYTES = {name.encode(): name for name in WANTED}
 
 
@@ -80,7 +84,7 @@ def _without_fields(data: Buffer, start: int, end: int) -> Header:
     """A part that begins with an empty line has no fields; some clients skip the line and read on."""
     body = start + (2 if data[start : start + 1] == b"\r" else 1)
     plain = Reading({}, body)
-    late = _LATE_HEADER.match(data, start, min(end, start + 4096))
+    late = (_LATE_HEADER if start else _LATE_MESSAGE).match(data, start, min(end, start + 4096))
     if late is None:
         return Header((plain,))
     first = read_header(data, late.end(), end).readings[0]
@@ -119,7 +123,7 @@ def _lines(block: bytes, line: re.Pattern[bytes]) -> Iterator[tuple[str, bytes, 
 
     A line that is no field has no name: ``why`` says how it ends the header for some, empty if for none.
     """
-    name, began = "", 0
+    name, began, told = "", 0, 0
     value: list[bytes] = []
     for match in line.finditer(block):
         text, offset = match[1], match.start()
@@ -128,12 +132,13 @@ def _lines(block: bytes, line: re.Pattern[bytes]) -> Iterator[tuple[str, bytes, 
         if text[:1] in (b" ", b"\t") and text.strip(b" \t\0"):
             value.append(match[0])
             continue
-        if name:
+        if name and len(value) > told:
             yield name, b"".join(value), began, ""
-            name = ""
+            told = len(value)
         if not text.strip(b" \t\0"):
             yield "", match[0], offset, "header-blank"
-            continue
+            continue  # a field goes on behind a folded line of spaces
+        name = ""
         known = _LOOSE_NAME.match(text.replace(b"\0", b""))
         if known is None:
             if offset or not text.startswith((b"From ", b">From ")):
@@ -144,6 +149,6 @@ def _lines(block: bytes, line: re.Pattern[bytes]) -> Iterator[tuple[str, bytes, 
         wanted = _WANTED_BYTES.get(known[1].lower())
         if wanted is not None:
             name, began = wanted, offset
-            value = [text.partition(b":")[2], match[2]]
-    if name:
+            value, told = [text.partition(b":")[2], match[2]], 0
+    if name and len(value) > told:
         yield name, b"".join(value), began, ""

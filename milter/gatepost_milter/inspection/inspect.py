@@ -29,6 +29,9 @@ _MAGIC = re.compile(
     rb"|BZh|\xfd7zXZ|\xca\xfe|\xcf\xfa|\xfe\xed|\xce\xfa|!<arch|<job|<\?xml|TVqQ|TVpQ|UEsDB|=ybegin|begin[ -])"
 )
 
+# Kinds of text that may carry files, though they have no name.
+_CARRIERS = frozenset({"text/calendar", "text/vcard", "text/x-vcard", "text/directory"})
+
 # What an HTML page needs to make a file, run something, or bring another page along.
 _ACTIVE = (
     b"<script", b"data:", b"script:", b"<object", b"<embed", b"<iframe", b"srcdoc", b"<svg", b"download",
@@ -139,7 +142,7 @@ def _to_examine(data: Buffer, reading: reader.Reading) -> list[Leaf]:
     leaves = []
     for leaf in reading.leaves:
         inline = shown.get(id(leaf))
-        if inline is None or leaf.names or not _only_text(data, inline):
+        if inline is None or leaf.names or leaf.claimed in _CARRIERS or not _only_text(data, inline):
             leaves.append(leaf)
     return leaves
 

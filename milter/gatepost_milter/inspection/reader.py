@@ -17,6 +17,7 @@ from itertools import islice
 
 from gatepost_milter.inspection import headers
 from gatepost_milter.inspection.boundaries import MAX_GUESSES, Lines, Split
+from gatepost_milter.inspection.encodings import UU_BEGIN, UU_WORDS, begin_name
 from gatepost_milter.inspection.fields import Content, MediaType, read_content
 from gatepost_milter.inspection.filetypes import lookup
 from gatepost_milter.inspection.headers import Buffer, Fields
@@ -33,7 +34,6 @@ _MESSAGES = frozenset({"message/rfc822", "message/global", "message/news", "mess
 _LOOKS_BASE64 = re.compile(rb"[A-Za-z0-9+/]{40}(?:[A-Za-z0-9+/=]|[ \t]*+\r?\n)*+")
 _BASE64_BLOCK = re.compile(rb"(?:^[A-Za-z0-9+/]{60,76}\r?\n){3,}", re.MULTILINE)
 _LOOKS_QUOTED = re.compile(rb"=(?:[0-9A-F]{2}|\r?\n)")
-_UU_BEGIN = re.compile(rb"^begin(?:-base64)?[ \t]+[0-7]{3,4}[ \t]+([^\r\n]{1,500})", re.MULTILINE)
 _YENC_BEGIN = re.compile(rb"^=ybegin [^\r\n]{0,500}?name=([^\r\n]{1,500})", re.MULTILINE)
 _EXTENSION = re.compile(r".\.[A-Za-z0-9_-]{1,12}\Z")
 _NOTHING = frozenset({FileClass.PLAIN})
@@ -401,15 +401,16 @@ class _Reader:
 
     def _files_in_text(self, start: int, end: int, place: _Place) -> None:
         """Files written into text as uuencode or yEnc, which some clients show as attachments."""
-        for pattern, word, encoding in ((_UU_BEGIN, b"begin", "uuencode"), (_YENC_BEGIN, b"=ybegin", "yenc")):
-            if not self._has(word, start, end):
+        for pattern, words, encoding in ((UU_BEGIN, UU_WORDS, "uuencode"), (_YENC_BEGIN, (b"=ybegin",), "yenc")):
+            if not any(self._has(word, start, end) for word in words):
                 continue
             begins = list(islice(pattern.finditer(self._data, start, end), _MAX_FILES_IN_TEXT + 1))
             if len(begins) > _MAX_FILES_IN_TEXT:
                 self._defect("too-many-parts", place.where, loud=True)
             for at, begin in enumerate(begins):
                 stop = begins[at + 1].start() if at + 1 < len(begins) else end
-                name = normalise(decode_bytes(begin[1].strip()))
+                given = begin_name(begin) if encoding == "uuencode" else begin[1].strip()
+                name = normalise(decode_bytes(given))
                 leaf = self._bare_leaf(encoding, begin.start(), stop, place, names=name)
                 if self._add(leaf):
                     self._defect("encoded-text-file", place.where)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from libarchive import ffi
 from libarchive.exception import ArchiveError
 
-from gatepost_milter.inspection import detect
+from gatepost_milter.inspection import detect, marks
 from gatepost_milter.inspection.containers.walk import Family, File, UnreadableError, Walk
 from gatepost_milter.inspection.detect import Buffer
 from gatepost_milter.inspection.model import FileClass
@@ -38,6 +38,7 @@ _MARKS: tuple[tuple[int, bytes, tuple[str, ...], tuple[str, ...]], ...] = (
     (0, b"070702", ("cpio",), ()),
     (0, b"070707", ("cpio",), ()),
     (0, b"\xc7\x71", ("cpio",), ()),
+    (0, b"WARC/", ("warc",), ()),
     (0, b"xar!", ("xar",), ("gzip", "bzip2", "xz", "lzma")),
     (0, b"\xed\xab\xee\xdb", ("cpio",), ("rpm", "gzip", "bzip2", "xz", "lzma", "zstd")),
     (257, b"ustar", ("tar",), ()),
@@ -68,7 +69,10 @@ _UNREAD = (
     (20, b"\xdc\xa7\xc4\xfd", "a ZOO archive"),
     (0, b"hsqs", "a Squashfs image"),
 )
+_UNREAD_TYPES = {"application/x-arc": "an ARC archive", "application/x-lzop": "an LZO file"}
 _OLD_CODINGS = frozenset({"hqx", "bhx", "xxe"})
+_OPENPGP = frozenset({"gpg", "pgp"})
+_PACKED_PACKETS = frozenset(bytes([tag]) for tag in (0xA0, 0xA1, 0xA2, 0xA3, 0xC8, 0xAC, 0xAD, 0xAE, 0xAF, 0xCB))
 _VOLUME = re.compile(r"(?:\d{3}|[rz]\d\d)\Z")
 
 
@@ -81,11 +85,11 @@ def _found(file: File) -> tuple[int, tuple[str, ...], tuple[str, ...]] | None:
         return 0, ("tar",), ()
     if file.data[:2] != b"PK" and len(file.data) > 64:
         for mark, form, formats in _ANYWHERE:
-            at = file.data.find(mark, 1, _SEARCHED)
+            at = marks.find(file.data, mark, 1, _SEARCHED)
             while at >= 0:
                 if form.match(file.data, at):
                     return at, formats, ()
-                at = file.data.find(mark, at + 1, _SEARCHED)
+                at = marks.find(file.data, mark, at + 1, _SEARCHED)
     return None
 
 
@@ -223,6 +227,10 @@ def _unread(file: File) -> str:
         return "a disk image of this kind"
     if file.extensions() & _OLD_CODINGS and detect.is_text(file.data, file.mime):
         return "a file in an old Macintosh or xx encoding"
+    if file.mime in _UNREAD_TYPES:
+        return _UNREAD_TYPES[file.mime]
+    if file.extensions() & _OPENPGP and bytes(file.data[:1]) in _PACKED_PACKETS:
+        return "an OpenPGP file"
     if any(_VOLUME.match(each) for each in file.extensions()) and file.mime == "application/octet-stream":
         return "one volume of a split archive"
     return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gatepost_milter.inspection.containers import (
     archived,
+    cards,
     hypertext,
     mail,
     ole,
@@ -29,4 +30,6 @@ ALL: tuple[Family, ...] = (
     richtext.RTF,
     richtext.ONENOTE,
     hypertext.FAMILY,
+    cards.CARDS,
+    cards.APPLE,
 )

@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote_to_bytes
 
-from gatepost_milter.inspection.containers.walk import Family, File, LimitError, Walk
+from gatepost_milter.inspection.containers.walk import Family, File, LimitError, Walk, inflate
+from gatepost_milter.inspection.detect import Buffer
 from gatepost_milter.inspection.model import FileClass
 
 _READ = 24 * 1024 * 1024
@@ -20,7 +21,8 @@ _NAMES = frozenset(
 )
 _TAG = re.compile(rb"(?i)<(?:!doctype html|html|head|body|script|svg|iframe|a|meta|embed|object)\b")
 _DATA_URL = re.compile(
-    rb"(?i)data:([a-z0-9.+-]{1,80}/[a-z0-9.+-]{1,80})?((?:;[^,;\"'\s]{1,80}){0,5}),([^\"'\s<>)]{16,})"
+    rb"(?i)data:([a-z0-9.+-]{1,80}/[a-z0-9.+-]{1,80})?((?:;[^,;\"'\s]{1,80}){0,5}),\s{0,20}([^\"'\s<>)]{16,}"
+    rb"(?:[ \t]{0,20}\r?\n[ \t]{0,20}[A-Za-z0-9+/=%_-]{4,})*)"
 )
 _BASE64 = re.compile(rb"(?<![A-Za-z0-9+/=])[A-Za-z0-9+/]{120,}={0,2}(?![A-Za-z0-9+/=])")
 _JOINED = re.compile(rb"[\"'`]\s*\+\s*[\"'`]|\\\r?\n")
@@ -46,7 +48,19 @@ _GIVE = re.compile(
 _SVG_SCRIPT = re.compile(
     rb"(?i)<(?:\w+:)?script\b|\son(?:load|click|error|begin|mouseover|activate)\s*=|javascript\s*:"
 )
-_ACTIVE_MIME = (b"ActiveMime", b"QWN0aXZlTWltZQ")
+_SCRIPT_TAG = re.compile(rb"(?i)<(?:\w{1,40}:)?script\b")
+_RUNS = re.compile(
+    rb"(?i)(?:CreateObject|ActiveXObject)\s*\(\s*[\"'](?:WScript\.|Shell\.|Scripting\.FileSystem|ADODB\.Stream|InternetExplorer\.)"
+)
+_PROTOCOL = re.compile(rb"(?i)[\"'(=\s](?:ms-msdt|search-ms|ms-search|ms-officecmd|ms-appinstaller):")
+_FLAT_CODE = re.compile(
+    rb"<(?:\w{1,40}:)?source-code\b[^>]{0,200}[^/]>\s*[^<\s]|<(?:\w{1,40}:)?source-code>\s*[^<\s]"
+)
+_PAGE_NAMES = frozenset({"htm", "html", "shtml", "shtm", "xhtml", "xht", "hta"})
+# What Office packs the macros of a page or an XML file into: a mark, a head, a compound file in zlib.
+_COMPOUND = b"\xd0\xcf\x11\xe0"
+_ACTIVE_MIME = b"ActiveMime"
+_ACTIVE_MIME_BASE64 = re.compile(rb"QWN0aXZlTWltZ[A-Za-z0-9+/]{3,}(?:\s{1,20}[A-Za-z0-9+/]+)*")
 
 
 def knows(file: File) -> bool:
@@ -57,7 +71,9 @@ def knows(file: File) -> bool:
         return True
     if file.extensions() & _NAMES and file.mime.startswith(("text/", "application/xml", "application/javascript")):
         return True
-    return bytes(file.data[:10]) == b"ActiveMime" or (
+    if file.extensions() & _PAGE_NAMES:
+        return True  # a browser goes by the name, and skips what it cannot read
+    return bytes(file.data[:10]) == _ACTIVE_MIME or (
         file.mime.startswith("text/") and _TAG.search(bytes(file.data[:2048])) is not None
     )
 
@@ -67,18 +83,39 @@ def open_(walk: Walk, file: File) -> None:
     text = bytes(file.data[:_READ])
     if text[:2] in (b"\xff\xfe", b"\xfe\xff"):
         text = text.decode("utf-16", "replace").encode("utf-8")
-    if any(mark in text for mark in _ACTIVE_MIME):
-        file.mark(FileClass.MACRO, "it holds macros (ActiveMime)")
+    if text.startswith(_ACTIVE_MIME):
+        _active_mime(walk, file, text)
+        return
     if b"<svg" in text[:4096].lower() and _SVG_SCRIPT.search(text) and b"<html" not in text[:4096].lower():
         file.mark(FileClass.SCRIPT, "a picture that holds script")
     if _BYTES.search(text) and _HOLD.search(text) and _GIVE.search(text):
         file.mark(FileClass.SCRIPT, "its script builds a file")
+    if _SCRIPT_TAG.search(text) and _RUNS.search(text):
+        file.mark(FileClass.SCRIPT, "its script runs programs")
+    if _PROTOCOL.search(text):
+        file.mark(FileClass.SHORTCUT, "a link in it starts a program of Windows")
+    if b"source-code" in text and _FLAT_CODE.search(text):
+        file.mark(FileClass.MACRO, "it holds macros")
     for count, (name, content) in enumerate(_carried(text)):
         if count >= _MOST:
             raise LimitError("it holds more files than are opened")
         walk.unpack(file, [content], raw_names=[name], quiet=True)
     if len(file.data) > _READ:
         file.mark(FileClass.OPAQUE, "it is too long to be read whole")
+
+
+def _active_mime(walk: Walk, file: File, text: bytes) -> None:
+    """Look at the compound file that is packed in ActiveMime; what cannot be unpacked counts as macros."""
+    start = text.find(b"\x78", len(_ACTIVE_MIME), 4096)
+
+    def told(data: Buffer, member: File | None) -> None:
+        if bytes(data[:4]) != _COMPOUND or (member and FileClass.MACRO in member.classes):
+            file.mark(FileClass.MACRO, "it holds macros (ActiveMime)")
+
+    if start < 0:
+        file.mark(FileClass.MACRO, "it holds macros (ActiveMime)")
+    else:
+        walk.unpack(file, inflate(text, start=start, window=15), raw_names=["macros"], quiet=True, look=told)
 
 
 def _carried(text: bytes) -> Iterator[tuple[str, bytes]]:
@@ -90,6 +127,8 @@ def _carried(text: bytes) -> Iterator[tuple[str, bytes]]:
         raw = unquote_to_bytes(found[3])
         content = _base64(raw) if packed else raw
         yield "data URL", content
+    for found in _ACTIVE_MIME_BASE64.finditer(text):
+        yield "macros of Office", _base64(found[0])
     joined = _JOINED.sub(b"", text)
     for source in (text, joined) if joined != text else (text,):
         for found in _BASE64.finditer(source):

@@ -21,6 +21,7 @@ _FIELD = re.compile(
     rb"|from|to|subject|date|x-[a-z-]{2,40}):"
 )
 _MBOX = re.compile(rb"(?m)^From [^\r\n]{0,200}\r?\n(?=[A-Za-z-]{2,40}:)")
+_ARMOUR = re.compile(rb"\s{0,64}-----BEGIN (?!PGP)[A-Z0-9 ]{1,40}-----\s{1,8}(?!M[A-J])(?=[A-Za-z0-9+/]{8})")
 _BASE64_NAMES = frozenset({"b64", "base64"})
 _PARTS = 2000
 
@@ -84,7 +85,8 @@ def knows_encoded(file: File) -> bool:
     """Text in which a file is written as uuencode or yEnc, or a file that is nothing but base64 by its name."""
     if not detect.is_text(file.data, file.mime):
         return False
-    return bool(file.extensions() & _BASE64_NAMES) or encodings.has_embedded(bytes(file.data))
+    data = bytes(file.data)
+    return bool(file.extensions() & _BASE64_NAMES or _ARMOUR.match(data)) or encodings.has_embedded(data)
 
 
 def open_encoded(walk: Walk, file: File) -> None:
@@ -92,6 +94,10 @@ def open_encoded(walk: Walk, file: File) -> None:
     data = bytes(file.data)
     for name, content in encodings.embedded(data):
         walk.unpack(file, [content], raw_names=[name.decode("utf-8", "replace") or "encoded file"])
+    armour = _ARMOUR.match(data)
+    if armour:  # a certificate begins with an ASN.1 sequence; what does not is something else in its dress
+        body = data[armour.end() :].partition(b"-----END")[0]
+        walk.unpack(file, [encodings.decode(body, "base64")[0][1]], raw_names=["in armour"], quiet=True)
     if file.extensions() & _BASE64_NAMES:
         stems = [name.rpartition(".")[0] or name for name in file.names]
         for _, content in encodings.decode(data, "base64"):

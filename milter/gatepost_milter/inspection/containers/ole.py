@@ -13,13 +13,15 @@ import struct
 
 import olefile
 
-from gatepost_milter.inspection.containers.walk import CONTENT_ERRORS, Family, File, UnreadableError, Walk
+from gatepost_milter.inspection.containers.walk import CONTENT_ERRORS, Family, File, UnreadableError, Walk, inflate
+from gatepost_milter.inspection.detect import Buffer
 from gatepost_milter.inspection.model import FileClass
 
 MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _MOST_STREAMS = 20_000
 _INSTALLERS = ("000C1084", "000C1086", "000C1082")  # MSI, MSP, MST
 _NATIVE = "\x01ole10native"
+_STORAGE_RECORD = b"\x11\x10"  # RT_ExternalOleObjectStg (MS-PPT 2.13.24)
 _EMPTY_CODE = 1500
 _CODE_LINE = re.compile(rb"^(?!\s*(?:Attribute\s|'|Rem\s|Option\s|#|$))", re.IGNORECASE | re.MULTILINE)
 
@@ -156,7 +158,9 @@ def _default_password(record: bytes) -> bool:
 def _objects(walk: Walk, file: File, compound: olefile.OleFileIO, entries: list[Path]) -> None:
     for each in entries:
         lower = each[-1].lower()
-        if lower == _NATIVE:
+        if lower == "powerpoint document":
+            _slides(walk, file, _read(walk, compound, each))
+        elif lower == _NATIVE:
             names, data = package(_read(walk, compound, each))
             walk.unpack(file, [data], raw_names=names)
         elif (
@@ -164,6 +168,28 @@ def _objects(walk: Walk, file: File, compound: olefile.OleFileIO, entries: list[
             and compound.get_type(list(each)) == olefile.STGTY_STREAM
         ):
             walk.unpack(file, [_read(walk, compound, each)], raw_names=[each[-1]], quiet=True)
+
+
+def _slides(walk: Walk, file: File, stream: bytes) -> None:
+    """The storages in a presentation (MS-PPT 2.10.34): objects, and the VBA project; packed or as they are."""
+
+    def told(data: Buffer, member: File | None) -> None:
+        if member and FileClass.MACRO in member.classes:
+            file.mark(FileClass.MACRO, "it holds macros (VBA)")
+
+    position = stream.find(_STORAGE_RECORD)
+    while position >= 2:
+        walk.budget.check()
+        (size,) = struct.unpack_from("<I", stream, position + 2) if position + 6 <= len(stream) else (0,)
+        body = position + 6
+        end = body + size
+        packed = stream[position - 2 : position - 1] == b"\x10" and stream[body + 4 : body + 5] == b"\x78"
+        if size > 8 and end <= len(stream) and (packed or stream.startswith(MAGIC, body)):
+            pieces = inflate(stream, start=body + 4, end=end, window=15) if packed else [stream[body:end]]
+            walk.unpack(file, pieces, raw_names=["object"], quiet=True, look=told)
+            position = stream.find(_STORAGE_RECORD, end)
+        else:
+            position = stream.find(_STORAGE_RECORD, position + 1)
 
 
 def package(stream: bytes) -> tuple[list[str], bytes]:

@@ -18,12 +18,13 @@ from gatepost_milter.inspection.containers.walk import Family, File, UnreadableE
 from gatepost_milter.inspection.detect import Buffer
 from gatepost_milter.inspection.model import FileClass
 
-_START = re.compile(rb"%PDF-\d")
+_START = re.compile(rb"%PDF")
 _STREAM = re.compile(rb"stream\r?\n?")
 _NUMBERED = re.compile(rb"(\d{1,10})\s{1,20}\d{1,5}\s{1,20}obj\b")
 _DICTIONARY = 8192
 _NAME_ESCAPE = re.compile(rb"#([0-9A-Fa-f]{2})")
 _LAUNCH = re.compile(rb"/S\s{0,20}/Launch\b")
+_REMOTE = re.compile(rb"/S\s{0,20}/GoToR\b[^>]{0,300}/F\s{0,20}(?:<<[^>]{0,100})?\((?:\\\\){2}")
 _SCRIPT = re.compile(rb"/S\s{0,20}/JavaScript\b|/JS\s{0,20}[(<\d]|/JavaScript\s{0,20}<<")
 _OPENS = re.compile(rb"exportDataObject\s{0,20}\\?\(.{0,300}?nLaunch\s{0,20}:\s{0,20}[12]", re.DOTALL)
 _EMBEDDED = re.compile(rb"/Type\s{0,20}/EmbeddedFile\b")
@@ -65,6 +66,8 @@ def open_(walk: Walk, file: File) -> None:
     for text in texts:
         if _LAUNCH.search(text):
             file.mark(FileClass.SHORTCUT, "it starts a program when asked to (launch action)")
+        if _REMOTE.search(text):
+            file.mark(FileClass.SHORTCUT, "it opens a file on another computer")
         if _OPENS.search(text):
             file.mark(FileClass.SCRIPT, "its script opens a file that it holds")
         if (b"JavaScript" in text or b"/JS" in text) and _SCRIPT.search(text):

@@ -17,7 +17,7 @@ _GROUP = re.compile(rb"\{\\\*[^{}]{0,400}\}")
 _CONTROL = re.compile(rb"(?i)\\(?:[a-z]{1,32}-?\d{0,10} ?|'[0-9a-f]{2}|[^a-z])")
 _NOT_HEX = re.compile(rb"[^0-9A-Fa-f]")
 _LINK = re.compile(rb"(?i)\\objautlink|\\objupdate")
-_LINK_CLASS = re.compile(rb"(?i)OLE2Link|htmlfile|StdOleLink")
+_LINK_CLASS = re.compile(rb"(?i)OLE2Link|htmlfile|StdOleLink|Equation\.")
 _TEMPLATE = re.compile(rb"(?i)\{\\\*\\template\s+(?:https?:|ftp:|\\\\\\\\[^}]*@)")
 _DDE = re.compile(rb"(?i)\\fldinst[^}]{0,200}?\bDDE(?:AUTO)?\b")
 _MOST_OBJECT = 64 * 1024 * 1024
@@ -32,8 +32,8 @@ _WIDE_NAME = re.compile(rb"(?:[\x20-\x7e\xa0-\xff]\x00){1,120}\.\x00(?:[A-Za-z0-
 
 
 def knows(file: File) -> bool:
-    """Word takes anything that starts with these five bytes for RTF."""
-    return file.data[:4] == b"{\\rt" or (file.mime == "text/rtf" and b"{\\rt" in bytes(file.data[:64]))
+    """Word takes anything that starts with these bytes for RTF, blanks before them left out."""
+    return bytes(file.data[:64]).lstrip().startswith(b"{\\rt")
 
 
 def open_(walk: Walk, file: File) -> None:
@@ -46,7 +46,7 @@ def open_(walk: Walk, file: File) -> None:
     for content in _objects(text):
         walk.budget.check()
         if _LINK.search(text) and _LINK_CLASS.search(content[:256]):
-            file.mark(FileClass.MACRO, "it loads an object from the web when opened")
+            file.mark(FileClass.MACRO, "it loads an object as soon as it is opened")
         kind, payload = _embedded(content)
         at = payload.find(ole.MAGIC)
         if kind.lower().startswith(b"package") and at < 0:
