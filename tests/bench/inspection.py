@@ -1,167 +1,152 @@
-"""Measures what it costs to read and inspect one message: CPU in the worker and in its inspector, apart.
+"""Measures what reading and inspecting a message costs in CPU, all processes counted, and what inspection finds.
 
-Each shape is shown next to the base64-decoding of the same attachment in the same run, because only ratios taken
-in one run mean anything. ``python tests/bench/inspection.py --help`` tells the switches.
+Beside each figure stands base64-decoding the attachment's bytes in the same run, because only ratios of one run
+mean anything. ``python tests/bench/inspection.py`` prints one JSON object; ``--corpora`` adds how much of the
+hostile corpus is found and how many harmless messages are stopped.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
-import io
 import json
 import random
-import statistics
+import sys
 import tempfile
 import time
-import zipfile
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pybase64
 
-from gatepost_config.settings import Inspection
-from gatepost_config.settings import Spool as SpoolSettings
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from gatepost_config import settings
 from gatepost_milter.inspection.inspect import inspect
 from gatepost_milter.inspection.inspectors import Inspectors
 from gatepost_milter.spool import Spool
 
-MILTER_CHUNK = 65_535  # bytes of body in one packet of the milter protocol
-WORDS = ["the", "trip", "leaves", "at", "nine", "from", "main", "gate", "please", "bring", "packed", "lunch"]
+# Name, decoded bytes of the attachment, messages that are measured, and the CPU of one that we want to stay below.
+SHAPES = (
+    ("small text", 0, 800, 0.12),
+    ("100 kB attachment", 100_000, 400, 0.5),
+    ("12 MB attachment", 12_000_000, 20, 30.0),
+)
+_HEAD = (
+    "From: Alice Teacher <alice.teacher@school.example>\r\nTo: Parent One <parent.one@mail.example>\r\n"
+    "Subject: Trip on Friday\r\nDate: Sun, 22 Nov 2026 12:00:00 +0000\r\n"
+    "Message-ID: <bench-1@school.example>\r\nMIME-Version: 1.0\r\n"
+)
+_WORDS = "The trip leaves at nine from the main gate. Please bring a packed lunch and a coat.\r\n"
+_LIMITS = settings.Inspection()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
-    """One kind of message: its attachment (None for text alone), and the CPU it may take in milliseconds."""
-
-    name: str
-    attachment: bytes | None
-    file_name: str = "scan.dat"
-    times: int
-    target: float | None = None
-
-    def message(self) -> bytes:
-        """A letter of about 1.1 kB with the attachment, always the same bytes."""
-        words = random.Random(1).choices(WORDS, k=130)
-        text = "\r\n".join(" ".join(words[at : at + 12]) for at in range(0, len(words), 12)) + "\r\n"
-        head = (
-            "From: Alice Teacher <alice.teacher@school.example>\r\nTo: Parent One <parent.one@mail.example>\r\n"
-            "Subject: Trip on Friday\r\nDate: Sun, 22 Nov 2026 12:00:00 +0000\r\n"
-            "Message-ID: <bench-1@school.example>\r\nMIME-Version: 1.0\r\n"
-        )
-        if self.attachment is None:
-            return f"{head}Content-Type: text/plain; charset=utf-8\r\n\r\n{text}".encode()
-        opening = (
-            f'{head}Content-Type: multipart/mixed; boundary="=_b"\r\n\r\n'
-            f"--=_b\r\nContent-Type: text/plain\r\n\r\n{text}\r\n"
-            f'--=_b\r\nContent-Type: application/octet-stream; name="{self.file_name}"\r\n'
-            f'Content-Disposition: attachment; filename="{self.file_name}"\r\n'
-            "Content-Transfer-Encoding: base64\r\n\r\n"
-        )
-        data = base64.encodebytes(self.attachment).replace(b"\n", b"\r\n")
-        return opening.encode() + data + b"\r\n--=_b--\r\n"
-
-
-def _zip(members: Iterable[tuple[str, bytes]]) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members:
-            archive.writestr(name, content)
-    return packed.getvalue()
-
-
-def shapes() -> tuple[Shape, ...]:
-    """What is measured: the three of DESIGN section 12 that have a target, and common files beside them."""
-    noise = random.Random(2).randbytes
-    letter = " ".join(random.Random(3).choices(WORDS, k=4000)).encode()
-    photo = b"\xff\xd8\xff\xe0\0\x10JFIF" + noise(300_000) + b"\xff\xd9"
-    pages = [(f"homework/page-{number}.txt", letter[number:]) for number in range(10)]
+def message(attachment: int) -> bytes:
+    """A letter of about a kilobyte, with an attachment of that many bytes that no parser knows, if any."""
+    if not attachment:
+        return f"{_HEAD}Content-Type: text/plain; charset=utf-8\r\n\r\n{_WORDS * 10}".encode()
+    letters = base64.encodebytes(random.Random(1).randbytes(attachment)).replace(b"\n", b"\r\n")
     return (
-        Shape(name="text, 1.1 kB", attachment=None, times=700, target=0.12),
-        Shape(name="small leaf, 900 B", attachment=noise(900), times=700),
-        Shape(name="text file, 20 kB", attachment=letter, file_name="notes.txt", times=500),
-        Shape(name="opaque, 100 kB", attachment=noise(100_000), times=500, target=0.5),
-        Shape(name="photo, 300 kB", attachment=photo, file_name="photo.jpg", times=300),
-        Shape(name="zip of 10 texts", attachment=_zip(pages), file_name="homework.zip", times=200),
-        Shape(name="opaque, 1 MB", attachment=noise(1_000_000), times=200),
-        Shape(name="opaque, 12 MB", attachment=noise(12_000_000), times=20, target=30.0),
-    )
+        f'{_HEAD}Content-Type: multipart/mixed; boundary="b1"\r\n\r\n--b1\r\n'
+        f"Content-Type: text/plain; charset=utf-8\r\n\r\n{_WORDS * 10}\r\n--b1\r\n"
+        'Content-Type: application/octet-stream; name="data.xyz"\r\nContent-Transfer-Encoding: base64\r\n'
+        'Content-Disposition: attachment; filename="data.xyz"\r\n\r\n'
+    ).encode() + letters + b"--b1--\r\n"  # fmt: skip
 
 
-def cpu_seconds(pid: int) -> float:
-    """Seconds that all threads of a process have run, to the nanosecond (stat counts in ticks)."""
-    total = 0
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        total += int((task / "schedstat").read_text().split()[0])
-    return total / 1e9
+def processes(parent: int) -> Iterator[int]:
+    """All descendants of a process."""
+    for task in Path(f"/proc/{parent}/task").glob("*/children"):
+        for child in map(int, task.read_text().split()):
+            yield child
+            yield from processes(child)
 
 
-def spooled(message: bytes, settings: SpoolSettings, folder: Path) -> Spool:
-    """The message in a spool, as a session writes it there."""
-    spool = Spool(directory=folder, memory=settings.memory, limit=settings.limit)
-    for start in range(0, len(message), MILTER_CHUNK):
-        spool.write(message[start : start + MILTER_CHUNK])
-    return spool
+def cpu() -> float:
+    """Seconds of CPU that this process and its living descendants have used."""
+    spent = time.process_time()
+    for process in processes(int(Path("/proc/self").readlink().name)):
+        for task in Path(f"/proc/{process}/task").glob("*/schedstat"):
+            spent += int(task.read_text().split()[0]) / 1e9
+    return spent
 
 
-def measure(shape: Shape, pool: Inspectors, limits: Inspection, folder: Path, rounds: int) -> dict[str, float]:
-    """CPU and wall time of one message in milliseconds: the median of ``rounds``."""
-    message = shape.message()
-    encoded = base64.encodebytes(shape.attachment or b"")
-    settings = SpoolSettings()
-    taken: dict[str, list[float]] = {"spool": [], "worker": [], "inspector": [], "wall": [], "decode": []}
-    times = max(1, shape.times // rounds)
-    for _ in range(rounds + 1):
-        before = time.process_time()
-        for _ in range(times):
-            spooled(message, settings, folder).close()
-        filled = time.process_time()
-        for _ in range(times):
-            pybase64.b64decode(encoded)
-        decoded = time.process_time()
-        with spooled(message, settings, folder) as spool:
-            pids = pool.pids
-            theirs, ours, clock = sum(map(cpu_seconds, pids)), time.process_time(), time.perf_counter()
-            for _ in range(times):
-                inspect(spool, inspectors=pool, limits=limits, deadline=60)
-            taken["wall"].append((time.perf_counter() - clock) / times)
-            taken["worker"].append((time.process_time() - ours) / times)
-            taken["inspector"].append((sum(map(cpu_seconds, pids)) - theirs) / times)
-        taken["spool"].append((filled - before) / times)
-        taken["decode"].append((decoded - filled) / times)
-    return {what: statistics.median(values[1:]) * 1e3 for what, values in taken.items()}
+def cost(work: Callable[[], object], times: int) -> float:
+    """Milliseconds of CPU that ``work`` takes, on average."""
+    for _ in range(3):
+        work()
+    start = cpu()
+    for _ in range(times):
+        work()
+    return round((cpu() - start) / times * 1000, 4)
+
+
+def speed(inspectors: Inspectors) -> list[dict[str, Any]]:
+    """One row for each shape of message."""
+    rows = []
+    for name, attachment, times, target in SHAPES:
+        content = message(attachment)
+        letters = base64.encodebytes(random.Random(1).randbytes(attachment))
+
+        def examine(content: bytes = content) -> None:
+            with Spool.of(content) as spool:
+                inspect(spool, inspectors=inspectors, limits=_LIMITS, deadline=20.0)
+
+        def decode(letters: bytes = letters) -> bytes:
+            return pybase64.b64decode(letters)
+
+        row = {"shape": name, "bytes": len(content), "inspect_ms": cost(examine, times), "target_ms": target}
+        row["base64_ms"] = cost(decode, times) if attachment else 0.0
+        rows.append(row)
+    return rows
+
+
+def corpora(inspectors: Inspectors) -> dict[str, Any]:
+    """How much of the hostile corpus is found, and how many harmless messages would be stopped."""
+    from support.corpus.case import ACTIVE
+    from support.corpus.harmless import MESSAGES
+    from support.corpus.hostile import CASES
+    from support.corpus.judging import found_as, inspected, is_found
+    from support.mail import settings as school
+    from support.mail import transaction
+
+    from gatepost_config.words import Action
+    from gatepost_milter.policy.policy import load
+
+    seen = [(case, inspected(case.build(), inspectors)) for case in CASES]
+    policies = [load(school(policy=name)) for name in ("default", "kings-college")]
+    stopped = [
+        each.id
+        for each in MESSAGES
+        for inspection in (inspected(each.build(), inspectors),)
+        if any(
+            finding.action not in (Action.PASS, Action.TAG)
+            for policy in policies
+            for finding in policy.judge(transaction(), inspection).findings
+        )
+    ]
+    return {
+        "hostile": len(CASES),
+        "found": sum(is_found(case, inspection) for case, inspection in seen),
+        "named": sum(not found_as(inspection).isdisjoint(ACTIVE) for _, inspection in seen),
+        "missed": [case.id for case, inspection in seen if not is_found(case, inspection)],
+        "harmless": len(MESSAGES),
+        "stopped": stopped,
+    }
 
 
 def main() -> None:
-    """Measure and print a table, or JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of each shape; the median counts")
-    parser.add_argument("--only", default="", help="measure only shapes whose name holds this")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    arguments = parser.parse_args()
-    limits = Inspection(inspectors=1)
-    figures = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for shape in shapes():
-            if arguments.only not in shape.name:
-                continue
-            pool = Inspectors(limits, Path(folder))
-            try:
-                figures[shape.name] = measure(shape, pool, limits, Path(folder), arguments.rounds)
-            finally:
-                pool.close()
-            figures[shape.name]["target"] = shape.target or 0.0
-    if arguments.json:
-        print(json.dumps(figures))
-        return
-    print(f"{'CPU ms of a message':20}{'worker':>10}{'inspector':>11}{'both':>10}{'target':>8}", end="")
-    print(f"{'wall':>10}{'spooling':>10}{'base64 alone':>14}")
-    for name, figure in figures.items():
-        both = figure["worker"] + figure["inspector"]
-        target = f"{figure['target']:8.2f}" if figure["target"] else " " * 8
-        print(f"{name:20}{figure['worker']:10.3f}{figure['inspector']:11.3f}{both:10.3f}{target}", end="")
-        print(f"{figure['wall']:10.3f}{figure['spool']:10.3f}{figure['decode']:14.3f}")
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--corpora", action="store_true", help="inspect the hostile and harmless corpora as well")
+    chosen = parser.parse_args()
+    with closing(Inspectors(_LIMITS, Path(tempfile.gettempdir()))) as inspectors:
+        result: dict[str, Any] = {"speed": speed(inspectors)}
+        if chosen.corpora:
+            result["corpora"] = corpora(inspectors)
+    print(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

@@ -124,6 +124,11 @@ FILES: tuple[tuple[str, str, Callable[[], bytes]], ...] = (
     ("model.stl", "model/stl", lambda: b"solid crest\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nendloop\nendfacet\nendsolid\n"),
     ("game.sb3", _OCTETS, lambda: packers.zipped({"project.json": b'{"targets":[]}', "a.svg": files.drawing(), "b.wav": files.sound()})),
     ("empty.txt", "text/plain", lambda: b""),
+    ("saved page.html", "text/html", files.saved_page),
+    ("securedoc.html", "text/html", files.secure_wrapper),
+    ("agenda.ics", "text/calendar", files.calendar_with_file),
+    ("._letter.docx", _OCTETS, files.apple_double),
+    ("marks of old.csv", "text/csv", files.sylk),
     ("image001.emz", _OCTETS, lambda: gzip.compress(b"\x01\0\0\0\x6c\0\0\0" + bytes(32) + b" EMF" + bytes(200), mtime=0)),
     ("oledata.mso", "application/x-mso", lambda: b"ActiveMime\0\0\x01\xf0\x04\0\0\0\xff\xff\xff\xff\0\0\x07\xf0" + bytes(22) + zlib.compress(compound({"Contents": bytes(600)}))),
 )  # fmt: skip

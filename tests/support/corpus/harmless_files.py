@@ -395,3 +395,49 @@ def database_export() -> bytes:
         return connection.serialize()
     finally:
         connection.close()
+
+
+def saved_page() -> bytes:
+    """A page that was saved from the web, with the scripts of its day."""
+    return (
+        b"<!DOCTYPE html><html><head><script src='https://www.example.com/jquery.js'></script><script>"
+        b"var r; try { r = new ActiveXObject('Microsoft.XMLHTTP'); } catch (e) { r = new XMLHttpRequest(); }"
+        b"window.onload = function () { document.getElementById('a').click(); };"
+        b"if (!window.ok) { location.href = 'https://www.example.com/search?q=1'; }"
+        b"</script></head><body onload='go()'><p id='a'>School dinners</p></body></html>"
+    )
+
+
+def secure_wrapper() -> bytes:
+    """The page in which a hospital's mail system sends an encrypted message: a form that posts it back."""
+    sealed = base64.b64encode(random.Random(13).randbytes(9000))
+    return (
+        b"<html><head><title>Secure message</title></head><body><form method='post' "
+        b"action='https://secure.example.com/open'><input type='hidden' name='msg' value='" + sealed + b"'>"
+        b"<input type='submit' value='Read the message'></form><script>document.forms[0].elements[1].focus()</script>"
+        b"</body></html>"
+    )
+
+
+def calendar_with_file() -> bytes:
+    """A calendar entry that brings a PDF along."""
+    letters = base64.b64encode(pdf_plain())
+    folded = b"\r\n ".join(letters[at : at + 70] for at in range(0, len(letters), 70))
+    attach = b"ATTACH;ENCODING=BASE64;VALUE=BINARY;X-FILENAME=agenda.pdf;FMTTYPE=application/pdf:" + folded
+    return calendar().replace(b"BEGIN:VALARM", attach + b"\r\nBEGIN:VALARM")
+
+
+def apple_double() -> bytes:
+    """The half of a Mac file that holds its icon and its tags."""
+    entry = struct.pack(">III", 9, 38, 32)
+    return b"\0\x05\x16\x07\0\x02\0\0Mac OS X        \0\x01" + entry + bytes(32)
+
+
+def sylk() -> bytes:
+    """A sheet in SYLK, as old programs export it."""
+    cells = b"".join(b"C;X1;Y%d;K%d\r\n" % (row, row * 3) for row in range(1, 30))
+    return (
+        b"ID;PWXL;N;E\r\nP;PGeneral\r\nF;W1 1 12\r\nO;L;D;V0;K47;G100 0.001\r\n"
+        + cells
+        + b"C;X2;Y1;K5;E(RC[-1]+2)\r\nE\r\n"
+    )

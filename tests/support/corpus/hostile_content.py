@@ -9,7 +9,7 @@ from functools import partial
 
 from support.corpus import payloads
 from support.corpus.case import INSTALLER, PROGRAM, SCRIPT, SHORTCUT, STOPPED, Register
-from support.corpus.packers import rar4, rar5, seven_zip, zipped
+from support.corpus.packers import cab, rar4, rar5, seven_zip, zipped
 from support.corpus.shapes import TEXT, attached, letter, mail, multipart, part
 from support.files import compound
 
@@ -92,11 +92,11 @@ for _name, _technique, _file, _content, _found in (
     ("xsl", "a style sheet with a script, named .xml", b"data.xml", _XSL, SCRIPT),
     ("sylk", "a SYLK sheet that calls a program, named .csv", b"marks.csv", _SYLK, SCRIPT | frozenset({"macro"})),
     ("lnk", "a Windows shortcut named as a document", b"letter.doc", payloads.SHORTCUT, SHORTCUT),
-    ("url", "an internet shortcut named as a text", b"letter.txt", payloads.URL, SHORTCUT),
+    ("url", "an internet shortcut named as a document", b"letter.doc", payloads.URL, SHORTCUT),
     ("library", "a library file named .xml", b"data.xml", _LIBRARY, SHORTCUT),
     ("setting", "a settings link named .xml", b"data.xml", _SETTING, SHORTCUT | SCRIPT),
     ("chm", "compiled help named as a document", b"help.doc", _CHM, PROGRAM | SCRIPT),
-    ("reg", "registry settings named as a text", b"note.txt", b"Windows Registry Editor Version 5.00\r\n\r\n[HKEY_CURRENT_USER\\Software]\r\n\"a\"=\"b\"\r\n", SCRIPT),
+    ("reg", "registry settings without an ending", b"note", b"Windows Registry Editor Version 5.00\r\n\r\n[HKEY_CURRENT_USER\\Software]\r\n\"a\"=\"b\"\r\n", SCRIPT),
     ("deb", "a Debian package under another name", b"tool.dat", b"!<arch>\ndebian-binary   0           0     0     100644  4         `\n2.0\n", INSTALLER),
     ("applescript", "a compiled AppleScript", b"note", b"FasdUAS 1.101.10\x0e" + bytes(100), SCRIPT),
     ("wasm-page", "a saved page (MHTML) with a script", b"page.doc", b"MIME-Version: 1.0\r\nContent-Type: multipart/related; boundary=p\r\n\r\n--p\r\nContent-Type: text/html\r\n\r\n" + payloads.HTA + b"--p--\r\n", SCRIPT),
@@ -155,13 +155,13 @@ for _name, _technique, _file, _content, _found in (
     ("sfx-zip-renamed", "a program that unpacks itself, named .zip", b"files.zip", payloads.windows_program() + zipped({"a.txt": b"a"}), PROGRAM),
     ("sfx-rar", "a RAR that unpacks itself", b"files.rar", payloads.windows_program() + rar5(b"a.txt", b"a"), PROGRAM),
     ("sfx-7z", "a 7z that unpacks itself", b"files.7z", payloads.windows_program() + seven_zip("a.txt", b"a"), PROGRAM),
-    ("pdf-junk-first", "a PDF behind a kilobyte of junk, with a program inside it", b"letter.pdf", b"\n" * 900 + _PDF.replace(b"/Type/Catalog", b"/Type/Catalog/OpenAction<</S/Launch/F(calc.exe)>>"), PROGRAM | SCRIPT),
-    ("gif-script", "a picture that is a script too", b"logo.gif", b"GIF89a=1;" + payloads.JSCRIPT, SCRIPT),
+    ("pdf-junk-first", "a PDF behind a kilobyte of junk, with a program inside it", b"letter.pdf", b"\n" * 900 + _PDF.replace(b"/Type/Catalog", b"/Type/Catalog/OpenAction<</S/Launch/F(calc.exe)>>"), PROGRAM | SCRIPT | SHORTCUT),
+    ("gif-script", "a picture that is a script too, named .js", b"logo.js", b"GIF89a=1;" + payloads.JSCRIPT, SCRIPT),
     ("html-picture", "a page in the comment of a picture, named .hta", b"logo.hta", _JPEG + payloads.HTA, SCRIPT),
     ("html-in-jpeg", "a photo that holds a page with a script, named .htm", b"photo.htm", _JPEG + payloads.HTA, SCRIPT),
     ("batch-zip", "a batch file with a zip behind it, named .zip", b"files.zip", payloads.BATCH + _ZIP, PROGRAM | SCRIPT),
     ("docx-exe", "a document with a program as one of its parts", b"letter.docx", zipped({"[Content_Types].xml": b"<Types/>", "word/document.xml": b"<w/>", "word/media/image1.png": payloads.windows_program()}), PROGRAM),
-    ("iso-in-pdf", "a PDF with a cabinet behind it", b"letter.pdf", _PDF + b"\0" * 16 + b"MSCF" + bytes(60), PROGRAM | STOPPED | frozenset({"archive"})),
+    ("pdf-cab", "a PDF with a cabinet behind it", b"letter.pdf", _PDF + b"\0" * 16 + cab(b"setup.exe", payloads.windows_program()), PROGRAM | STOPPED),
 ):  # fmt: skip
     polyglots.add(_name, _technique, partial(attached, _content, _file), _found)
 

@@ -49,7 +49,7 @@ _EXE = payloads.windows_program()
 _VBA = vba_project(payloads.MACRO)
 _TEMPLATE = relations(relation(b"attachedTemplate", b"http://files.invalid/a.dotm", outside=True))
 _MACRO_SHEET = b'<?xml version="1.0"?><xm:macrosheet xmlns:xm="http://schemas.microsoft.com/office/excel/2006/main"><sheetData><row r="1"><c r="A1"><f>EXEC("calc.exe")</f></c></row></sheetData></xm:macrosheet>'
-_FODT = b'<?xml version="1.0"?><office:document xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0" xmlns:script="urn:oasis:names:tc:opendocument:xmlns:script:1.0"><office:scripts><office:script script:language="ooo:Basic">Sub Main\nShell("calc")\nEnd Sub</office:script></office:scripts></office:document>'
+_FODT = b'<?xml version="1.0"?><office:document xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0" xmlns:script="urn:oasis:names:tc:opendocument:xmlns:script:1.0"><office:scripts><office:script script:language="ooo:Basic"><ooo:libraries xmlns:ooo="http://openoffice.org/2004/office"><ooo:library-embedded ooo:name="Standard"><ooo:module ooo:name="Module1"><ooo:source-code>Sub Main\nShell("calc")\nEnd Sub</ooo:source-code></ooo:module></ooo:library-embedded></ooo:libraries></office:script></office:scripts></office:document>'
 
 for _name, _technique, _file, _build, _found in (
     ("docm", "a macro in a Word document", b"letter.docm", partial(docx, {"word/vbaProject.bin": _VBA}), MACRO),
@@ -83,9 +83,9 @@ for _name, _technique, _file, _build, _found in (
     ("doc-package", "a program in an old document", b"letter.doc", lambda: old_word({"ObjectPool/_1/\x01Ole10Native": packaged("setup.exe", _EXE)}), PROGRAM),
     ("encrypted", "a document with a password", b"letter.docx", encrypted_office, ENCRYPTED),
     ("xlsb", "a binary workbook with a macro", b"marks.xlsb", lambda: zipped({"[Content_Types].xml": b"<Types/>", "xl/workbook.bin": bytes(99), "xl/vbaProject.bin": _VBA}), MACRO),
-    ("odt", "an OpenDocument text with a Basic module", b"letter.odt", lambda: zipped({"mimetype": b"application/vnd.oasis.opendocument.text", "content.xml": b"<a/>", "Basic/Standard/Module1.xml": b'<script:module xmlns:script="http://openoffice.org/2000/script" script:name="Module1" script:language="StarBasic">Sub Main\nShell("calc")\nEnd Sub</script:module>'}), MACRO),
-    ("odt-script", "an OpenDocument text with a Python script", b"letter.odt", lambda: zipped({"mimetype": b"application/vnd.oasis.opendocument.text", "content.xml": b"<a/>", "Scripts/python/a.py": b"import os\n"}), MACRO | SCRIPT),
-    ("odt-object", "an OpenDocument text with a program as an object", b"letter.odt", lambda: zipped({"mimetype": b"application/vnd.oasis.opendocument.text", "content.xml": b"<a/>", "Object 1": package("setup.exe", _EXE)}), PROGRAM),
+    ("odt", "an OpenDocument text with a Basic module", b"letter.odt", lambda: zipped({"mimetype": b"application/vnd.oasis.opendocument.text", "content.xml": b"<a/>", "META-INF/manifest.xml": b"<manifest/>", "Basic/Standard/Module1.xml": b'<script:module xmlns:script="http://openoffice.org/2000/script" script:name="Module1" script:language="StarBasic">Sub Main\nShell("calc")\nEnd Sub</script:module>'}), MACRO),
+    ("odt-script", "an OpenDocument text with a Python script", b"letter.odt", lambda: zipped({"mimetype": b"application/vnd.oasis.opendocument.text", "content.xml": b"<a/>", "META-INF/manifest.xml": b"<manifest/>", "Scripts/python/a.py": b"import os\n"}), MACRO | SCRIPT),
+    ("odt-object", "an OpenDocument text with a program as an object", b"letter.odt", lambda: zipped({"mimetype": b"application/vnd.oasis.opendocument.text", "content.xml": b"<a/>", "META-INF/manifest.xml": b"<manifest/>", "Object 1": package("setup.exe", _EXE)}), PROGRAM),
     ("fodt", "a flat OpenDocument file with Basic in it", b"letter.fodt", lambda: _FODT, MACRO),
     ("word-xml", "a flat Word file (2003 XML) with a macro", b"letter.doc", lambda: b'<?xml version="1.0"?><?mso-application progid="Word.Document"?><w:wordDocument xmlns:w="http://schemas.microsoft.com/office/word/2003/wordml" w:macrosPresent="yes"><w:docSuppData><w:binData w:name="editdata.mso">' + base64.b64encode(b"ActiveMime" + bytes(40) + _VBA) + b"</w:binData></w:docSuppData></w:wordDocument>", MACRO),
     ("flat-opc", "a flat Word file (OPC) with a macro", b"letter.xml", lambda: b'<?xml version="1.0"?><pkg:package xmlns:pkg="http://schemas.microsoft.com/office/2006/xmlPackage"><pkg:part pkg:name="/word/vbaProject.bin" pkg:contentType="application/vnd.ms-office.vbaProject"><pkg:binaryData>' + base64.b64encode(_VBA) + b"</pkg:binaryData></pkg:part></pkg:package>", MACRO),
@@ -115,8 +115,8 @@ for _name, _technique, _build, _found in (
     ("script", "a script that runs when the file is opened", partial(pdf, _SCRIPTED, catalogue=b"/OpenAction 4 0 R"), SCRIPT),
     ("script-packed", "a script inside a compressed object stream", partial(pdf_in_object_stream, _SCRIPTED), SCRIPT),
     ("script-names", "a script in the table of names", partial(pdf, _SCRIPTED, catalogue=b"/Names << /JavaScript << /Names [(a) 4 0 R] >> >>"), SCRIPT),
-    ("script-stream", "a script in a stream of its own", lambda: pdf(pdf_stream(b"app.launchURL('http://files.invalid');"), b"<< /S /JavaScript /JS 4 0 R >>", catalogue=b"/OpenAction 5 0 R"), SCRIPT),
-    ("form-script", "a form that is a script (XFA)", lambda: pdf(pdf_stream(b'<xdp:xdp xmlns:xdp="http://ns.adobe.com/xdp/"><template><script contentType="application/x-javascript">app.alert(1)</script></template></xdp:xdp>'), catalogue=b"/AcroForm << /XFA 4 0 R >>"), SCRIPT),
+    ("script-stream", "a script in a stream of its own", lambda: pdf(pdf_stream(b"this.exportDataObject({cName: 'a', nLaunch: 2});"), b"<< /S /JavaScript /JS 4 0 R >>", catalogue=b"/OpenAction 5 0 R"), SCRIPT),
+    ("form-script", "a form that is a script (XFA)", lambda: pdf(pdf_stream(b'<xdp:xdp xmlns:xdp="http://ns.adobe.com/xdp/"><template><script contentType="application/x-javascript">event.target.exportDataObject({cName: "a", nLaunch: 2});</script></template></xdp:xdp>'), catalogue=b"/AcroForm << /XFA 4 0 R >>"), SCRIPT),
     ("junk-first", "a kilobyte of junk before the PDF", lambda: b" " * 1000 + pdf(_LAUNCH, catalogue=b"/OpenAction 4 0 R"), SCRIPT | PROGRAM | SHORTCUT),
     ("no-head", "a PDF whose mark is damaged", lambda: pdf(_LAUNCH, catalogue=b"/OpenAction 4 0 R").replace(b"%PDF-1.7", b"%PDF-", 1), SCRIPT | PROGRAM | SHORTCUT),
     ("encrypted", "a PDF with a password and an attached file", lambda: pdf(pdf_stream(bytes(range(256)), b"/Type /EmbeddedFile "), b"<< /Filter /Standard /V 5 /R 6 /Length 256 /O (a) /U (b) /P -4 >>", trailer=b"/Encrypt 5 0 R"), ENCRYPTED),
@@ -220,7 +220,7 @@ for _name, _technique, _file, _build, _found in (
     ("blob-nameless", "the page under an ending that nobody knows", b"page.xyz", lambda: _SMUGGLED, PROGRAM | SCRIPT),
     ("blob-mht", "the page in a saved page", b"page.mht", lambda: b"MIME-Version: 1.0\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(_SMUGGLED), PROGRAM | SCRIPT),
     ("activex", "a page that starts a program by ActiveX", b"page.html", lambda: b"<html><script>" + payloads.JSCRIPT + b"</script></html>", SCRIPT),
-    ("protocol", "a page that calls a Windows protocol", b"page.html", lambda: b"<html><script>location.href='ms-msdt:/id PCWDiagnostic /skip force';</script></html>", SCRIPT),
+    ("protocol", "a page that calls a Windows protocol", b"page.html", lambda: b"<html><script>location.href='ms-msdt:/id PCWDiagnostic /skip force';</script></html>", SCRIPT | SHORTCUT),
     ("svg-script", "a picture with a script", b"logo.svg", lambda: _SVG % (b"<script><![CDATA[" + _SMUGGLED[20:-24] + b"]]></script>"), SCRIPT),
     ("svg-onload", "a picture that acts when it is loaded", b"logo.svg", lambda: _SVG.replace(b"<svg", b'<svg onload="location=\'http://files.invalid\'"') % b"", SCRIPT),
     ("svg-link", "a picture with a link that holds the program", b"logo.svg", lambda: _SVG % (b'<a href="data:application/octet-stream;base64,' + _B64 + b'"><text>Open</text></a>'), PROGRAM | SCRIPT),
@@ -251,6 +251,14 @@ def calendar() -> bytes:
     entry = b"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nATTACH;FMTTYPE=application/octet-stream;ENCODING=BASE64;VALUE=BINARY;X-FILENAME=setup.exe:"
     folded = b"\r\n ".join(_B64[at : at + 70] for at in range(0, len(_B64), 70))
     return attached(entry + folded + b"\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n", b"invite.ics", b"text/calendar")
+
+
+@pages.case("an invitation in line that brings the program along, far down in it", PROGRAM)
+def calendar_in_line() -> bytes:
+    folded = b"\r\n ".join(_B64[at : at + 70] for at in range(0, len(_B64), 70))
+    entry = b"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n" + b"DESCRIPTION:All are welcome\r\n" * 300
+    entry += b"ATTACH;ENCODING=BASE64;VALUE=BINARY:" + folded + b"\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+    return mail(multipart(part(b"Content-Type: text/calendar; method=REQUEST\r\n", entry), kind=b"alternative"))
 
 
 _INNER = outlook_streams("setup.exe", _EXE)

@@ -105,7 +105,9 @@ for _name, _technique, _parameters in (
     ("tab", "a tab before the ending", b'filename="run.\tbat"'),
     ("parameter-nul", "NUL in the parameter's own name", b'file\0name="run.bat"'),
 ):  # fmt: skip
-    names.add(_name, _technique, partial(_disposed, _parameters), SCRIPT)
+    names.add(
+        _name, _technique, partial(_disposed, _parameters), SCRIPT | SHORTCUT if _name == "clsid" else SCRIPT
+    )
 
 for _name, _technique, _unicode in (
     ("right-to-left", "a right-to-left override that makes it look like a picture", "holiday\u202egpj.bat"),
@@ -187,7 +189,7 @@ for _ending, _content in (
     ("settingcontent-ms", b"<PCSettings/>"), ("appref-ms", b"http://files.invalid/a#b\r\n"),
     ("application", b'<?xml version="1.0"?><asmv1:assembly/>'), ("rdp", b"full address:s:files.invalid\r\n"),
     ("theme", b"[Theme]\r\n"), ("inf", b"[Version]\r\n"), ("gadget", b"PK"), ("pif", b"MZ"), ("scr", b"MZ"),
-    ("cpl", b"MZ"), ("com", b"\xb4\x4c\xcd\x21"), ("desktop", b"[Desktop Entry]\nExec=id\n"), ("xll", b"MZ"),
+    ("cpl", b"MZ"), ("com", b"\xba\x0e\x01\xb4\x09\xcd\x21\xb8\x00\x4c\xcd\x21Hello$"), ("desktop", b"[Desktop Entry]\nExec=id\n"), ("xll", b"MZ"),
     ("appinstaller", b"<AppInstaller/>"), ("webloc", b"<plist/>"), ("terminal", b"<plist/>"),
 ):  # fmt: skip
     kinds.add(

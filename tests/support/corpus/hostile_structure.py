@@ -173,13 +173,6 @@ def header_runs_into_body() -> bytes:
     return mail(MIXED + parts(TEXT, program()))
 
 
-@boundaries.case("a text type whose body is a multipart in clear", PROGRAM | STOPPED)
-def undeclared_multipart() -> bytes:
-    return mail(
-        part(b"Content-Type: application/octet-stream\r\nX-Was: multipart\r\n", MIXED + b"\r\n" + parts(program()))
-    )
-
-
 def _uuencoded(content: bytes, begin: bytes, *, end: bytes = b"`\r\nend\r\n") -> bytes:
     lines = [binascii.b2a_uu(content[at : at + 45], backtick=True) for at in range(0, len(content), 45)]
     return begin + b"\r\n" + b"".join(lines).replace(b"\n", b"\r\n") + end

@@ -182,7 +182,7 @@ _COPY = b"\x01\x01\0"
 def seven_zip(name: str, content: bytes, *, encrypted: bool = False, headers_encrypted: bool = False) -> bytes:
     """A 7z archive with one stored file; its content, and its names too, may be encrypted with AES."""
     body, coders = _7z_packed(content, encrypted or headers_encrypted)
-    streams = _7z_streams(0, len(body), [len(content)], coders, zlib.crc32(content))
+    streams = _7z_streams(0, len(body), [len(content)], coders, zlib.crc32(content)) + b"\x08\0"
     spelt = b"\0" + name.encode("utf-16-le") + b"\0\0"
     files = b"\x05\x01\x11" + _7z_number(len(spelt)) + spelt + b"\0"
     header = b"\x01\x04" + streams + b"\0" + files + b"\0"
