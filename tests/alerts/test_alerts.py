@@ -158,6 +158,18 @@ CASES = (
         fires=False,
     ),
     Case(
+        alert="GatepostStoreUnreadable",
+        story="the database is away",
+        series={f"gatepost_store_ok{{{PLACE}}}": "0x30"},
+        fires=True,
+    ),
+    Case(
+        alert="GatepostStoreUnreadable",
+        story="slow for two scrapes",
+        series={f"gatepost_store_ok{{{PLACE}}}": "1x20 0x2 1x10"},
+        fires=False,
+    ),
+    Case(
         alert="GatepostBypassActive",
         story="active",
         series={f"gatepost_bypass_active{{{PLACE}}}": "1x30"},
