@@ -23,13 +23,13 @@ class SpoolFullError(Exception):
 class Spool:
     """The bytes of one message. ``memory`` and ``limit`` are in bytes; ``directory`` holds the unlinked file."""
 
-    __slots__ = ("_buffer", "_directory", "_file", "_limit", "_memory", "size")
+    __slots__ = ("_directory", "_file", "_limit", "_memory", "_pieces", "size")
 
     def __init__(self, *, directory: Path, memory: int, limit: int) -> None:
         self._directory = directory
         self._memory = memory
         self._limit = limit
-        self._buffer = bytearray()
+        self._pieces: list[bytes] = []  # as they came: joined once, when somebody reads
         self._file: int | None = None
         self.size = 0
 
@@ -46,12 +46,13 @@ class Spool:
         if size > self._limit:
             raise SpoolFullError(f"more than {self._limit} bytes")
         if self._file is None and size <= self._memory:
-            self._buffer += data
+            self._pieces.append(bytes(data))
         else:
             if self._file is None:
                 self._file = _unlinked_file(self._directory)
-                _write_all(self._file, self._buffer)
-                self._buffer = bytearray()
+                for piece in self._pieces:
+                    _write_all(self._file, piece)
+                self._pieces = []
             _write_all(self._file, data)
         self.size = size
 
@@ -59,7 +60,7 @@ class Spool:
     def view(self) -> Iterator[bytes | mmap.mmap]:
         """All bytes at once, without copying a large message into memory. Valid inside the ``with`` only."""
         if self._file is None:
-            yield bytes(self._buffer)
+            yield self._whole()
             return
         mapped = mmap.mmap(self._file, self.size, access=mmap.ACCESS_READ)
         try:
@@ -70,8 +71,9 @@ class Spool:
     def chunks(self, size: int = 256 * 1024) -> Iterator[bytes]:
         """The bytes in order, in pieces of at most ``size`` bytes."""
         if self._file is None:
-            for start in range(0, len(self._buffer), size):
-                yield bytes(self._buffer[start : start + size])
+            whole = self._whole()
+            for start in range(0, len(whole), size):
+                yield whole[start : start + size]
             return
         offset = 0
         while data := os.pread(self._file, size, offset):
@@ -85,10 +87,15 @@ class Spool:
 
     def close(self) -> None:
         """Give the bytes up. Safe to call twice."""
-        self._buffer = bytearray()
+        self._pieces = []
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+    def _whole(self) -> bytes:
+        if len(self._pieces) != 1:
+            self._pieces = [b"".join(self._pieces)]
+        return self._pieces[0]
 
     def __enter__(self) -> Spool:
         return self
@@ -112,7 +119,7 @@ def _unlinked_file(directory: Path) -> int:
     return descriptor
 
 
-def _write_all(descriptor: int, data: bytes | bytearray) -> None:
+def _write_all(descriptor: int, data: bytes) -> None:
     with memoryview(data) as view:
         written = 0
         while written < len(view):

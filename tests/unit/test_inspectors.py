@@ -16,7 +16,14 @@ from support import files
 
 from gatepost_config.settings import Inspection
 from gatepost_milter.inspection import wire
-from gatepost_milter.inspection.inspectors import BUSY, KILLS, Examined, Inspectors, InspectorsBusyError
+from gatepost_milter.inspection.inspectors import (
+    BUSY,
+    KILLS,
+    Examined,
+    Inspectors,
+    InspectorsBusyError,
+    _handed,
+)
 from gatepost_milter.inspection.model import FileClass, Leaf
 from gatepost_milter.spool import Spool
 
@@ -108,6 +115,42 @@ def test_decodes_the_transfer_encoding_itself(inspectors: Inspectors) -> None:
     assert found.attachments[0].size == 2048
 
 
+def test_leaves_too_long_for_the_request_go_in_a_file_that_nobody_can_change(inspectors: Inspectors) -> None:
+    """What lies in memory is copied once, and what an inspector sees stays as it was handed over."""
+    content, leaves = message((files.noise(200_000), "a.bin"), (files.windows_program(90_000), "b.bin"))
+    with _handed(Spool.of(content), leaves) as handed:
+        (descriptor,) = handed.descriptors
+        assert [os.pread(descriptor, each.end - each.start, each.start) for each in handed.leaves] == [
+            content[each.start : each.end] for each in leaves
+        ]
+        with pytest.raises(PermissionError):
+            os.pwrite(descriptor, b"x", 0)
+        with pytest.raises(PermissionError):
+            os.ftruncate(descriptor, 1)
+    found = examine(inspectors, content, leaves)
+    assert [FileClass.EXECUTABLE in each.classes for each in found.attachments] == [False, True]
+
+
+def test_an_idle_inspector_gives_its_memory_back(alone: Inspectors, tmp_path: Path) -> None:
+    """One large message in the morning must not cost its size in memory all day."""
+    (pid,) = alone.pids
+    before = resident(pid)
+    content = base64.encodebytes(files.noise(256 * 1024) * 64)
+    with Spool(directory=tmp_path, memory=0, limit=len(content)) as spool:
+        spool.write(content)
+        for _ in range(2):  # the C library keeps memory from the second time on
+            alone.examine(
+                spool, [leaf(1, content, "a.bin", encoding="base64")], limits=LIMITS, deadline=60, hashes=False
+            )
+    wait_until(lambda: resident(pid) < before + 4 * 1024 * 1024)
+
+
+def resident(pid: int) -> int:
+    """Bytes of its own that a process has in memory."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))
+
+
 def test_a_large_message_goes_by_descriptor(inspectors: Inspectors, tmp_path: Path) -> None:
     """A spool on disk is mapped read-only by the inspector, not copied through a socket."""
     program = files.windows_program()
@@ -141,11 +184,13 @@ def test_an_inspector_that_hangs_costs_its_part_and_no_other(alone: Inspectors) 
 def test_an_inspector_that_is_killed_costs_its_part_and_no_other(alone: Inspectors) -> None:
     """kill -9 in the middle of a part: the kernel's out-of-memory killer does just that."""
     (pid,) = alone.pids
+    (inspector,) = alone._free.queue
+    assert inspector is not None
     before = kills("crash")
     os.kill(pid, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as threads:
         working = threads.submit(examine, alone, *message((b"first", "a.txt"), (b"second", "b.txt")))
-        wait_until(alone._free.empty)
+        wait_until(lambda: inspector._requests == 1)  # past the look whether it still runs
         os.kill(pid, signal.SIGKILL)
         found = working.result(timeout=20)
     assert [each.classes for each in found.attachments] == [{FileClass.OPAQUE}, {FileClass.PLAIN}]

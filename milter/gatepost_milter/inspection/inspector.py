@@ -11,6 +11,7 @@ import importlib
 import os
 import pkgutil
 import resource
+import select
 import signal
 import socket
 import sys
@@ -23,6 +24,7 @@ from gatepost_milter.inspection.containers import families, texts, walk
 from gatepost_milter.inspection.model import Defect, Leaf
 
 _TIRED_CPU_SECONDS = 600.0
+_IDLE_MS = 500  # without work after a large message, before its memory is given back
 
 
 def main(arguments: list[str]) -> None:
@@ -72,7 +74,7 @@ def _live(connection: socket.socket, scratch: int, *, memory: int, file_size: in
         hardening = sandbox.enter(memory=memory, file_size=file_size, cpu=cpu)
         channel = wire.Channel(connection)
         channel.send({"hardening": hardening})
-        _serve(channel, walk.Scratch(scratch))
+        _serve(channel, connection, walk.Scratch(scratch))
         status = 0
     except wire.BrokenWireError:
         status = 0
@@ -80,7 +82,9 @@ def _live(connection: socket.socket, scratch: int, *, memory: int, file_size: in
         os._exit(status)
 
 
-def _serve(channel: wire.Channel, scratch: walk.Scratch) -> None:
+def _serve(channel: wire.Channel, connection: socket.socket, scratch: walk.Scratch) -> None:
+    idle = select.poll()
+    idle.register(connection, select.POLLIN)
     while True:
         data, blob = channel.receive(descriptors=1, most=1 << 32)
         request = wire.Request.from_json(data)
@@ -90,6 +94,8 @@ def _serve(channel: wire.Channel, scratch: walk.Scratch) -> None:
         descriptor = channel.descriptors.pop()
         _answer(channel, request, descriptor, scratch)
         os.close(descriptor)
+        if not idle.poll(_IDLE_MS):
+            sandbox.give_back_memory()
 
 
 def _answer(channel: wire.Channel, request: wire.Request, content: bytes | int, scratch: walk.Scratch) -> None:

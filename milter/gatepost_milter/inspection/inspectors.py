@@ -8,6 +8,7 @@ inspectors end with the worker: the nursery at end of file on its socket, the in
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import queue
@@ -20,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +43,8 @@ for _reason in ("deadline", "crash", "answer"):
     KILLS.labels(reason=_reason)
 
 MAX_TEXTS = 1024 * 1024  # characters that are read out of the files of one message
+_IN_REQUEST = 64 * 1024  # bytes of leaves that travel in the request itself
+_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 _REQUESTS_EACH = 1000
 _CPU_SECONDS = 3600
 _START_SECONDS = 30.0
@@ -154,10 +157,11 @@ class Inspectors:
         """Have ``inspector`` answer for what is left; says why if it was lost on the first of that."""
         lost = "crash"
         try:
-            with _sight(content) as sight:
+            leaves = [asked.leaves[place] for place in asked.left]
+            with _handed(content, leaves) as handed:
                 for answer in inspector.examine(
-                    sight,
-                    [asked.leaves[place] for place in asked.left],
+                    leaves,
+                    handed,
                     bounds=asked.bounds,
                     size=content.size,
                     until=asked.until,
@@ -269,26 +273,58 @@ def _opaque(leaf: Leaf, code: str, reason: str) -> wire.Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Sight:
-    """How an inspector gets to see the message: a read-only descriptor, or the bytes that are in memory."""
+class _Handed:
+    """What an inspector is given: ``leaves`` as they stand in the bytes of ``pieces``, or of ``descriptors``."""
 
-    descriptor: int | None = None
-    content: bytes = b""
+    leaves: tuple[Leaf, ...]
+    pieces: tuple[bytes, ...] = ()
+    descriptors: tuple[int, ...] = ()
 
 
 @contextmanager
-def _sight(content: Spool) -> Iterator[_Sight]:
-    if content.descriptor is None:
+def _handed(content: Spool, leaves: Sequence[Leaf]) -> Iterator[_Handed]:
+    """The bytes of the leaves: in the request while they are few, else in a file that nobody can change."""
+    if content.descriptor is not None:
+        # The spool's own descriptor can write. A second, read-only one keeps what is held and released beyond
+        # the reach of an inspector.
+        descriptor = os.open(f"/proc/self/fd/{content.descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+        moved = tuple(leaves)
+    else:
         with content.view() as view:
-            yield _Sight(content=bytes(view))
-        return
-    # The spool's own descriptor can write. A second, read-only one keeps what is held and released beyond
-    # the reach of an inspector.
-    descriptor = os.open(f"/proc/self/fd/{content.descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+            pieces = tuple(view[leaf.start : leaf.end] for leaf in leaves)
+        moved = tuple(_moved(leaves, pieces))
+        if moved[-1].end <= _IN_REQUEST:
+            yield _Handed(leaves=moved, pieces=pieces)
+            return
+        descriptor = _sealed(pieces)
     try:
-        yield _Sight(descriptor=descriptor)
+        yield _Handed(leaves=moved, descriptors=(descriptor,))
     finally:
         os.close(descriptor)
+
+
+def _moved(leaves: Sequence[Leaf], pieces: Sequence[bytes]) -> Iterator[Leaf]:
+    """The leaves as they stand one behind the other."""
+    offset = 0
+    for leaf, piece in zip(leaves, pieces, strict=True):
+        yield replace(leaf, start=offset, end=offset + len(piece))
+        offset += len(piece)
+
+
+def _sealed(pieces: Iterable[bytes]) -> int:
+    """An anonymous file of the pieces. A socket would copy them once more, and wake both sides again and again."""
+    descriptor = os.memfd_create("leaves", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        for piece in pieces:
+            with memoryview(piece) as view:
+                written = 0
+                while written < len(view):
+                    written += os.write(descriptor, view[written:])
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 class _Deadly:
@@ -352,8 +388,8 @@ class _Inspector:
 
     def examine(
         self,
-        sight: _Sight,
         leaves: Sequence[Leaf],
+        handed: _Handed,
         *,
         bounds: wire.Bounds,
         size: int,
@@ -366,25 +402,14 @@ class _Inspector:
         """
         self._requests += 1
         self.tired = self._requests >= _REQUESTS_EACH
-        blobs: list[bytes] = []
-        asked = list(leaves)
-        if sight.descriptor is None:
-            asked = []
-            offset = 0
-            for leaf in leaves:
-                piece = sight.content[leaf.start : leaf.end]
-                blobs.append(piece)
-                asked.append(replace(leaf, start=offset, end=offset + len(piece)))
-                offset += len(piece)
         request = wire.Request(
-            leaves=tuple(asked),
+            leaves=handed.leaves,
             bounds=bounds,
             size=size,
             seconds=max(0.0, until - time.monotonic()),
             hashes=hashes,
         )
-        descriptors = () if sight.descriptor is None else (sight.descriptor,)
-        self._channel.send(request.to_json(), blobs=blobs, descriptors=descriptors, until=until)
+        self._channel.send(request.to_json(), blobs=handed.pieces, descriptors=handed.descriptors, until=until)
         for place, leaf in enumerate(leaves):
             now = time.monotonic()
             data, _ = self._channel.receive(until=now + wire.share(until - now, len(leaves) - place))

@@ -65,6 +65,12 @@ _REFUSE = 0x00050000 | 1  # SECCOMP_RET_ERRNO with EPERM
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+def give_back_memory() -> None:
+    """Return freed memory to the kernel, which the C library keeps for the next time (malloc_trim(3))."""
+    if hasattr(_libc, "malloc_trim"):
+        _libc.malloc_trim(0)
+
+
 def die_with(parent: int) -> None:
     """End this process when ``parent`` (a pid) does. Ends it at once if the parent is already gone."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

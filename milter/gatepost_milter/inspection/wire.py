@@ -19,7 +19,7 @@ from gatepost_milter.inspection.model import Attachment, Defect, FileClass, Leaf
 
 MAX_JSON = 32 * 1024 * 1024
 _HEAD = struct.Struct("!IQ")
-_PIECE = 256 * 1024
+_PIECE = 96 * 1024  # below the size from which malloc maps each buffer anew
 
 
 class BrokenWireError(Exception):
@@ -180,6 +180,7 @@ def share(seconds: float, leaves: int) -> float:
 
 _TIERS = frozenset({"", "T1", "T2", "T3", "T4", "T5"})
 _HEX = frozenset("0123456789abcdef")
+_CLASSES = {each.value: each for each in FileClass}
 
 
 def read_answer(data: Any, *, leaf: Leaf, bounds: Bounds) -> Answer:
@@ -208,8 +209,8 @@ def _attachment(row: Any, *, leaf: Leaf, bounds: Bounds) -> Attachment:
     columns = _columns(row, 12)
     path, name, names, claimed, detected, description, size, sha256, classes, depth, tier, reason = columns
     try:
-        known = frozenset(FileClass(each) for each in _rows(classes, most=len(FileClass)))
-    except ValueError as error:
+        known = frozenset(map(_CLASSES.__getitem__, _rows(classes, most=len(FileClass))))
+    except (KeyError, TypeError) as error:
         raise BadAnswerError("an unknown class") from error
     if not known or tier not in _TIERS:
         raise BadAnswerError("no class, or an unknown tier")
