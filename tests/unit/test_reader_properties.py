@@ -196,3 +196,13 @@ def test_the_table_speaks_plainly() -> None:
         assert code == code.lower().replace("_", "-")
         assert kind.meaning.endswith(".")
         assert 20 < len(kind.meaning) < 110
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\n", b"\r"])
+@pytest.mark.parametrize("fill", [131_000, 131_050, 131_072])
+def test_a_boundary_is_found_wherever_it_stands_in_a_long_message(end: bytes, fill: int) -> None:
+    """The message is gone through in pieces; a piece that ended inside a boundary line would hide the part."""
+    text = b"Content-Type: text/plain\r\n\r\n" + b"a-b\r\n" * 4 + b"x" * fill + b"\r\n"
+    whole = message(multipart(text, file_part(), file_part(b"b.exe"))).replace(b"\r\n", end)
+    names = {name for leaf in reader.read(whole, max_parts=50).leaves for name in leaf.names}
+    assert {"setup.exe", "b.exe"} <= names

@@ -13,7 +13,7 @@ from gatepost_milter.inspection.headers import Buffer
 
 MAX_LINES = 100_000  # candidate lines of one message
 MAX_GUESSES = 8  # undeclared boundaries that are tried in one place
-_WINDOW = 1024 * 1024
+_WINDOW = 128 * 1024
 _CANDIDATE = re.compile(rb"--([^\r\n]{0,1000})[^\r\n]*(?:\r\n|\n|\r)?")
 _PART_HEADER = re.compile(rb"content-[a-z-]{2,40}[ \t]*:", re.IGNORECASE)
 
@@ -48,22 +48,21 @@ class Lines:
 
     def _find(self) -> None:
         data, size, offset = self._data, len(self._data), 0
-        while offset < size:
+        while (offset := data.find(b"-", offset)) >= 0:  # what has no hyphen is passed over, and not even copied
             window = data[offset : offset + _WINDOW]
-            if offset + len(window) < size:
-                window = window[: window.rfind(b"\n") + 1 or len(window)]
-            if window.find(b"-") >= 0:
-                for match in _CANDIDATE.finditer(window):
-                    at = match.start()
-                    before = window[at - 1 : at] if at else data[max(offset - 1, 0) : offset]
-                    if before in (b"", b"\n", b"\r"):
-                        self.starts.append(offset + at)
-                        self.ends.append(offset + match.end())
-                        self.texts.append(match[1].rstrip(b" \t"))
-                if len(self.starts) > MAX_LINES:
-                    self.full = True
-                    del self.starts[MAX_LINES:], self.ends[MAX_LINES:], self.texts[MAX_LINES:]
-                    return
+            if offset + len(window) < size:  # no line is cut, whichever way lines end
+                window = window[: window.rfind(b"\n") + 1 or window.rfind(b"\r", 0, -1) + 1 or len(window)]
+            for match in _CANDIDATE.finditer(window):
+                at = match.start()
+                before = window[at - 1 : at] if at else data[max(offset - 1, 0) : offset]
+                if before in (b"", b"\n", b"\r"):
+                    self.starts.append(offset + at)
+                    self.ends.append(offset + match.end())
+                    self.texts.append(match[1].rstrip(b" \t"))
+            if len(self.starts) > MAX_LINES:
+                self.full = True
+                del self.starts[MAX_LINES:], self.ends[MAX_LINES:], self.texts[MAX_LINES:]
+                return
             offset += len(window)
 
     def exact(self, start: int, end: int, boundary: bytes) -> list[int]:
