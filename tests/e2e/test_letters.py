@@ -48,6 +48,19 @@ def test_eight_bit_fields_pass_unchanged(lab: PostfixLab, name: str, header: byt
     assert as_sent(delivery.content) == content
 
 
+def test_a_nul_hides_no_name_from_us(lab: PostfixLab) -> None:
+    """A milter is told a field up to its first NUL only, so Postfix is told to take NULs out before."""
+    content = (
+        b"From: someone@outside.example\r\nTo: nul@school.example\r\nSubject: A NUL\r\nMIME-Version: 1.0\r\n"
+        b"Content-Type: application/octet-stream\r\n"
+        b'Content-Disposition: attachment; filename="notes.txt\0.scr"\r\n'
+        b"Message-ID: <nul@outside.example>\r\n\r\nOnly words\r\n"
+    )
+    lab.inbound(content, to=["nul@school.example"])
+    (held,) = lab.held("A NUL")
+    assert [each["name"] for each in held.attachments] == ["notes.txt.scr"]
+
+
 def test_addresses_in_other_alphabets(lab: PostfixLab) -> None:
     """SMTPUTF8 (RFC 6531): a clean letter arrives, a program is held under the address as it was given."""
     with smtplib.SMTP("127.0.0.1", lab.postfix.ports.smtp) as client:

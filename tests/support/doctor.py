@@ -30,6 +30,7 @@ PARAMETERS = {
     "virtual_mailbox_limit": "51200000",
     "header_size_limit": "102400",
     "line_length_limit": "2048",
+    "message_strip_characters": "\\0",
     "enable_long_queue_ids": "yes",
     "enable_original_recipient": "yes",
     "local_header_rewrite_clients": "permit_inet_interfaces",

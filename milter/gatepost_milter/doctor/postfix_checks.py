@@ -23,6 +23,7 @@ GOOD_MESSAGE_SIZE = 25_000_000
 """Bytes. Room above the school's limit, so that gatepost and not Postfix tells the sender what is too large."""
 
 _HEADER_SIZE = 102_400
+_STRIP = r"\0"
 _LINE_LENGTH = 2_048
 """Bytes; Postfix's own defaults of ``header_size_limit`` and ``line_length_limit``."""
 
@@ -409,12 +410,15 @@ def oddities(postfix: Postfix) -> Iterator[Diagnosis]:
                 f"{name} is {size(limit)}: Postfix cuts what ordinary mail may hold",
                 mend=postfix.set(f"{name}={least}"),
             )
-    if postfix.value("message_strip_characters"):
+    stripped = postfix.value("message_strip_characters")
+    if stripped != _STRIP:
         faults += 1
-        yield warn(
-            "message_strip_characters is set: mail is changed before gatepost sees it, and signatures break",
-            mend=postfix.set("message_strip_characters="),
+        says = (
+            "message_strip_characters takes out more than NUL: gatepost sees changed mail, and signatures break"
+            if stripped
+            else "message_strip_characters is empty: a NUL ends a header field for gatepost, but not for its reader"
         )
+        yield warn(says, mend=postfix.set(f"message_strip_characters={_STRIP}"))
     if not faults:
         yield ok("Postfix hands messages on as they came")
 
