@@ -12,7 +12,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
-    exists,
     func,
     select,
     text,
@@ -22,7 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from gatepost_quarantine.audit import Event, Link, Verb
 from gatepost_quarantine.held import Chunks, HeldMessage, HoldOutcome, Notice, State
-from gatepost_quarantine.sql import chain, chunks, decisions, outbox, records
+from gatepost_quarantine.sql import chain, chunks, decisions, outbox, records, search
 from gatepost_quarantine.sql.base import Base
 from gatepost_quarantine.sql.schema import chunk, key_window, message, message_reviewer, message_rule, recipient
 from gatepost_quarantine.sql.schema import outbox as outbox_table
@@ -156,24 +155,11 @@ class SqlStore(Sealing, Base):
 
     def list(self, wanted: Filter) -> Sequence[HeldMessage]:
         """See Store.list."""
-        query = select(message).order_by(message.c.received_at, message.c.id).limit(wanted.limit)
-        if wanted.states:
-            query = query.where(
-                exists().where(recipient.c.message_id == message.c.id, recipient.c.state.in_(wanted.states))
-            )
-        if wanted.search:
-            needle = records.clean(wanted.search).casefold()
-            query = query.where(message.c.search_text.contains(needle, autoescape=True))
-        if wanted.rule:
-            query = query.where(
-                exists().where(message_rule.c.message_id == message.c.id, message_rule.c.rule == wanted.rule)
-            )
-        if wanted.queue:
-            query = query.where(message.c.queue == wanted.queue)
-        if wanted.since is not None:
-            query = query.where(message.c.received_at >= records.micros(wanted.since))
         with self._database.read() as connection:
-            return self._with_recipients(connection, connection.execute(query).all())
+            ids = search.find(connection, wanted, on_sqlite=self._database.on_sqlite)
+            rows = connection.execute(select(message).where(message.c.id.in_(ids))).all()
+            by_id = {each.id: each for each in self._with_recipients(connection, rows)}
+        return [by_id[each] for each in ids]
 
     def release(
         self, held_id: str, *, recipients: Sequence[str] = (), to: str = "", actor: str, reason: str = ""
