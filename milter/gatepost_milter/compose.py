@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import structlog
+
 from gatepost_config.documents import load_settings
 from gatepost_config.errors import ConfigError, Problem
 from gatepost_config.settings import Settings
@@ -21,6 +23,10 @@ from gatepost_milter.policy.policy import Policy
 from gatepost_milter.scrape import Sources
 from gatepost_quarantine.sql import open_store
 from gatepost_quarantine.store import Store
+
+_log = structlog.get_logger("gatepost.compose")
+_TOLD = 20
+"""Problems of the directory that are logged one by one; `gatepost directory check` shows them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +68,7 @@ def open_gate(loaded: Loaded, *, store: Keeper) -> Iterator[Gate]:
 def plan(path: Path) -> daemon.Plan:
     """What one generation of workers runs. Raises ConfigError and StoreError, so that a bad one never starts."""
     loaded = load(path)
+    _tell_left_out(loaded.policy)
     settings = loaded.settings
     _prepare(settings.spool.directory, settings_path=path)
     # No connection is open yet, so the workers may have it; and one that is replaced needs no database to start.
@@ -100,6 +107,15 @@ def _bypassed(state: Path) -> bool:
 def serve(path: Path) -> int:
     """Run the milter until it is told to stop; the exit code. Raises ConfigError, StoreError, ListenError."""
     return daemon.run(partial(plan, path))
+
+
+def _tell_left_out(judge: Policy) -> None:
+    """Log the directory's rows that count for nothing, the first of them one by one."""
+    problems = (*(judge.directory.problems if judge.directory is not None else ()), *judge.problems)
+    for problem in problems[:_TOLD]:
+        _log.warning("row left out", problem=str(problem))
+    if len(problems) > _TOLD:
+        _log.warning("more rows left out", count=len(problems) - _TOLD)
 
 
 def _prepare(directory: Path, *, settings_path: Path) -> None:

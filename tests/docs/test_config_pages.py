@@ -146,8 +146,12 @@ def test_every_placeholder_is_on_the_page_and_back(page: str) -> None:
 def test_the_example_rule_loads(page: str, tmp_path: Path) -> None:
     """An example that does not load teaches the wrong thing."""
     blocks = re.findall(r"```yaml\n(.*?)```", section(page, "How to write a rule"), re.DOTALL)
-    assert blocks
+    whole, people = blocks
+    rules = whole.partition("\ntests:")[0]
     path = tmp_path / "policy.yaml"
-    path.write_text(blocks[0], encoding="utf-8")
     school = School(name="Park School", domains=["school.example"])
-    assert prepare(load_policy(path), Settings(school=school)).rules
+    for text in (whole, f"{rules}\n{people}"):
+        path.write_text(text, encoding="utf-8")
+        loaded = prepare(load_policy(path), Settings(school=school))
+        assert loaded.rules
+        assert loaded.document.tests

@@ -28,9 +28,15 @@ PATIENCE = 30.0
 
 def example_parameters(milter: str) -> dict[str, str]:
     """The parameters of config/postfix/main.cf, with the lab's milter in place of the shipped socket."""
+    parameters = parameters_in(EXAMPLES / "main.cf")
+    return {name: value.replace("unix:/gatepost/milter.sock", milter) for name, value in parameters.items()}
+
+
+def parameters_in(path: Path) -> dict[str, str]:
+    """The parameters in a file like main.cf (postconf(5): continued lines begin with white space)."""
     parameters: dict[str, str] = {}
     name = ""
-    for line in (EXAMPLES / "main.cf").read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         if not line.strip() or line.startswith("#"):
             continue
         if line[0].isspace():
@@ -38,7 +44,7 @@ def example_parameters(milter: str) -> dict[str, str]:
         else:
             name, _, value = (part.strip() for part in line.partition("="))
             parameters[name] = value
-    return {name: value.replace("unix:/gatepost/milter.sock", milter) for name, value in parameters.items()}
+    return parameters
 
 
 def example_release_options() -> Mapping[int, dict[str, str]]:

@@ -175,6 +175,17 @@ def test_standard_input_is_a_message_too(config: str) -> None:
     assert (result.exit_code, json.loads(result.stdout)["file"]) == (0, "-")
 
 
+def test_another_directory_can_be_tried(config: str, tmp_path: Path) -> None:
+    """Before it comes into force: the same two addresses are two families, and then one."""
+    letter = b"From: t@school.example\nTo: a@gmail.com, b@gmail.com\nSubject: s\n\nHello\n"
+    (tmp_path / "parents.csv").write_text("address,pupil\na@gmail.com,1\nb@gmail.com,1\n", encoding="utf-8")
+    arguments = ["--json", "--config", config, "--login", "t", "-"]
+    guessed = CliRunner().invoke(check, arguments, input=letter)
+    known = CliRunner().invoke(check, ["--directory", str(tmp_path), *arguments], input=letter)
+    assert json.loads(guessed.stdout)["verdict"] == "warn"
+    assert json.loads(known.stdout)["verdict"] == "pass"
+
+
 def test_a_bad_policy_is_told_and_nothing_is_judged(tmp_path: Path, config: str) -> None:
     """Exit code 2, and the words of the loader."""
     (tmp_path / "bad.yaml").write_text("name: bad\n", encoding="utf-8")

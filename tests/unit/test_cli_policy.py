@@ -71,6 +71,21 @@ def test_show_tells_rules_roles_and_limits(config: str) -> None:
     assert data["limits"]["attachment_bytes"] == 10485760
 
 
+def test_show_tells_of_a_leave_from_a_rule_that_does_not_exist(tmp_path: Path) -> None:
+    """With file, line and what was meant."""
+    (tmp_path / "staff.csv").write_text("address\na@school.example\n", encoding="utf-8")
+    (tmp_path / "exemptions.csv").write_text(
+        "who,rule,until,approved_by,reason\na@school.example,parents-exposd,2026-12-31,Head,Trip\n",
+        encoding="utf-8",
+    )
+    path = tmp_path / "gatepost.yaml"
+    path.write_text("school: {name: P, domains: [school.example]}\ndirectory: .\n", encoding="utf-8")
+    result = run(str(path), "show")
+    assert result.exit_code == 0
+    assert "exemptions.csv:2:1: the policy 'default' has no rule 'parents-exposd'" in result.stderr
+    assert "did you mean 'parents-exposed'?" in result.stderr
+
+
 def test_an_exemption_that_is_over_says_so(tmp_path: Path, config: str) -> None:
     """Nobody should wonder why it no longer works."""
     exemption = "{who: a@b.example, rule: executable-attachment, until: 2001-01-01, approved_by: the Head}"

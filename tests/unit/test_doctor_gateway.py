@@ -319,6 +319,15 @@ def test_every_problem_of_a_document_is_told_with_its_place() -> None:
     assert_ok(checks.policy(PolicyRef(name="n", version="1", digest="0" * 64), []))
 
 
+def test_what_a_policy_can_live_with_is_a_warning() -> None:
+    """An exemption from a rule that does not exist: the policy is fit, but somebody waits for it in vain."""
+    ref = PolicyRef(name="default", version="1", digest="0" * 64)
+    doubt = Problem(Path("exemptions.csv"), 3, 1, "there is no such rule", "did you mean 'programs'?")
+    fine, warned = checks.policy(ref, (), [doubt])
+    assert_ok([fine])
+    assert_broken([warned], WARN, says="exemptions.csv:3:1: there is no", mend="did you mean 'programs'?")
+
+
 PEOPLE = Entry(path=Path("/etc/gatepost/directory"), mode=stat.S_IFDIR | 0o750)
 ROW = Problem(Path("/d/staff.csv"), 7, 2, "'a@b' is not an address")
 

@@ -16,7 +16,7 @@ from gatepost_config.errors import ConfigError
 from gatepost_config.settings import Settings
 from gatepost_config.words import Action, Finding
 from gatepost_milter.cli.check_envelope import Given, transaction_for, wire_form
-from gatepost_milter.cli.configured import CannotError, settings_for, with_policy
+from gatepost_milter.cli.configured import CannotError, settings_for, with_directory, with_policy
 from gatepost_milter.inspection.inspect import inspect
 from gatepost_milter.inspection.inspectors import Inspectors, InspectorsBusyError, InspectorsError
 from gatepost_milter.inspection.model import Inspection
@@ -36,6 +36,11 @@ _STOPPED = frozenset({Action.CONFIRM, Action.REJECT, Action.QUARANTINE, Action.S
     "--config", type=click.Path(path_type=FilePath), help="Settings file.  [default: /etc/gatepost/gatepost.yaml]"
 )
 @click.option("--policy", help="A shipped policy's name, or a policy file, instead of the one in the settings.")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=FilePath, file_okay=False, exists=True),
+    help="A folder with the people directory, instead of the one in the settings.",
+)
 @click.option("--sender", help="Envelope sender.  [default: Return-Path, Sender or From]")
 @click.option(
     "--recipient", "recipients", multiple=True, help="Envelope recipient; repeat.  [default: To, Cc, Bcc]"
@@ -48,6 +53,7 @@ def check(
     messages: tuple[str, ...],
     config: FilePath | None,
     policy: str | None,
+    directory: FilePath | None,
     sender: str | None,
     recipients: tuple[str, ...],
     login: str | None,
@@ -64,7 +70,7 @@ def check(
 
     Exit code: 0 all may pass, 1 something is held or refused, 2 could not be judged.
     """
-    settings = with_policy(settings_for(config), policy)
+    settings = with_directory(with_policy(settings_for(config), policy), directory)
     given = Given(sender=sender, recipients=recipients, login=login, client=client)
     try:
         judge = load(settings)

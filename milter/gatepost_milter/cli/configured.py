@@ -39,3 +39,8 @@ def with_policy(settings: Settings, policy: str | None) -> Settings:
     if policy is None:
         return settings
     return settings.model_copy(update={"policy": policy})
+
+
+def with_directory(settings: Settings, folder: Path | None) -> Settings:
+    """The settings with another people directory, by a path from the current folder."""
+    return settings if folder is None else settings.model_copy(update={"directory": folder})

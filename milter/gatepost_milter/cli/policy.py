@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gatepost_config.directory_load import load_directory
 from gatepost_config.documents import load_policy, shipped_policies
 from gatepost_config.errors import ConfigError
 from gatepost_config.policy_document import PolicyDocument, Rule
@@ -82,8 +83,10 @@ def list_(*, config: Path | None, as_json: bool) -> None:
 def show(*, name: str | None, config: Path | None, as_json: bool) -> None:
     """Show a policy's rules, roles, limits and exemptions; without a name, the policy in use."""
     settings = with_policy(settings_for(config), name)
-    loaded = _prepare(_document(settings.policy), settings)
+    loaded = _prepare(_document(settings.policy), settings, people=True)
     document = loaded.document
+    for problem in loaded.problems:
+        click.echo(f"gatepost: {problem}", err=True)
     if as_json:
         data = document.model_dump(mode="json")
         data["roles"] = {
@@ -161,9 +164,11 @@ def _document(name: str) -> PolicyDocument:
         raise CannotError(str(error)) from None
 
 
-def _prepare(document: PolicyDocument, settings: Settings) -> Policy:
+def _prepare(document: PolicyDocument, settings: Settings, *, people: bool = False) -> Policy:
+    """The policy, untested; with ``people`` among those of the settings' directory."""
     try:
-        return prepare(document, settings, tested=False)
+        directory = load_directory(settings.directory) if people and settings.directory is not None else None
+        return prepare(document, settings, directory=directory, tested=False)
     except ConfigError as error:
         raise CannotError(str(error)) from None
 

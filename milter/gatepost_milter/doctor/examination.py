@@ -13,7 +13,6 @@ from gatepost_config.directory import Directory
 from gatepost_config.documents import is_path, load_settings
 from gatepost_config.errors import ConfigError, Problem
 from gatepost_config.settings import Settings
-from gatepost_config.words import PolicyRef
 from gatepost_milter.bypass import Bypass, BypassError, bypass_active, state_directory
 from gatepost_milter.doctor import gateway_checks, gateway_facts, listeners, postconf, postfix_checks
 from gatepost_milter.doctor.diagnosis import Diagnosis, Result, fail, skipped
@@ -124,13 +123,12 @@ class Examination:
 
     def policy(self) -> Iterator[Diagnosis]:
         """The policy document, with its own tests."""
-        loaded: PolicyRef | None = None
-        problems: tuple[Problem, ...] = ()
         try:
-            loaded = policies.load(self.settings, directory=self.directory[1]).ref
+            loaded = policies.load(self.settings, directory=self.directory[1])
         except ConfigError as error:
-            problems = error.problems
-        yield from gateway_checks.policy(loaded, problems)
+            yield from gateway_checks.policy(None, error.problems)
+        else:
+            yield from gateway_checks.policy(loaded.ref, (), loaded.problems)
 
     def disks(self) -> Iterator[Diagnosis]:
         """Room for the store, the spool and Postfix's queue."""

@@ -52,12 +52,17 @@ def settings(path: Path, problems: Sequence[Problem], *, found: bool) -> Iterato
         yield fail(_place(problem), mend=problem.remedy or f"edit {problem.path}")
 
 
-def policy(loaded: PolicyRef | None, problems: Sequence[Problem]) -> Iterator[Diagnosis]:
-    """The policy document must load, and its own tests must pass; else the next reload is refused."""
+def policy(
+    loaded: PolicyRef | None, problems: Sequence[Problem], doubts: Sequence[Problem] = ()
+) -> Iterator[Diagnosis]:
+    """The policy document must load, and its own tests must pass; else the next reload is refused. ``doubts`` are
+    what it can live with."""
     if loaded is not None:
         yield ok(f"policy {loaded.name} {loaded.version} ({loaded.digest[:12]}) loads and its tests pass")
     for problem in problems:
         yield fail(_place(problem), mend=problem.remedy or f"edit {problem.path}")
+    for doubt in doubts:
+        yield warn(_place(doubt), mend=doubt.remedy or f"edit {doubt.path}")
 
 
 def directory(facts: DirectoryFacts | None) -> Iterator[Diagnosis]:

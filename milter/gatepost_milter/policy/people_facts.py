@@ -10,7 +10,7 @@ from typing import Any
 
 from gatepost_config.addresses import normalise
 from gatepost_config.words import Direction
-from gatepost_milter.policy.fact_types import Fact, Field, Kind, People, Subject, Type
+from gatepost_milter.policy.fact_types import Fact, Field, Kind, People, Recipient, Subject, Type
 from gatepost_milter.policy.people import (
     Household,
     PrivateAccount,
@@ -88,6 +88,15 @@ def _private_replies(subject: Subject) -> tuple[PrivateAccount, ...]:
         domains=people.domains,
         at=people.at,
     )
+
+
+def _strays(subject: Subject) -> list[Recipient]:
+    is_school = subject.people.domains.is_school
+    return [
+        Recipient(address=address)
+        for address, way in subject.ways
+        if way is Direction.INBOUND and "@" in address and not is_school(address.rpartition("@")[2])
+    ]
 
 
 def _staff_outside(subject: Subject) -> tuple[StaffLikeness, ...]:
@@ -217,6 +226,7 @@ PEOPLE_FACTS = (
     Fact("private_replies", "list(PrivateAccount)", "Private accounts to which answers to our mail would go."),
     Fact("staff_outside", "list(StaffLikeness)", "Inbound only: senders who seem to be members of staff."),
     Fact("blind", "list(Blind)", "One item if anybody is in Bcc, else none."),
+    Fact("strays", "list(Recipient)", "Inbound only: recipients who are not at the school either."),
     Fact("addressing", "Addressing", "How the message is addressed."),
     Fact("directory", "Directory", "What is known about the school's people at all."),
 )
@@ -224,6 +234,7 @@ PEOPLE_FACTS = (
 LISTS: Mapping[str, tuple[str, Callable[[Subject], Iterable[Any]]]] = {
     "households": ("Household", _exposed),
     "blind": ("Blind", _blind),
+    "strays": ("Recipient", _strays),
     "private_recipients": ("PrivateAccount", _private_recipients),
     "private_replies": ("PrivateAccount", _private_replies),
     "staff_outside": ("StaffLikeness", _staff_outside),
