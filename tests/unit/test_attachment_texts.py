@@ -305,6 +305,22 @@ def test_words_that_nobody_can_read_are_said(content: bytes, name: str) -> None:
     assert "text-unread" in defects
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["a.pdf", "a.xlsx", "a.docx", "a.rtf"])
+def test_damage_anywhere_is_no_fault_of_ours(name: str) -> None:
+    """Cut off or changed at any place, a file is read as far as it goes, and nothing is raised."""
+    content = {
+        "a.pdf": printed("UPN A123456789012"),
+        "a.xlsx": workbook(),
+        "a.docx": zipped_page(f'<w:document xmlns:w="{NAMESPACE}"><w:p><w:t>words</w:t></w:p></w:document>'),
+        "a.rtf": rb"{\rtf1\ansicpg1252{\fonttbl{\f0 Arial;}}\uc2\u8364??\u-10178?\'f6\par{\b meals}\cell}",
+    }[name]
+    for place in range(0, len(content), max(1, len(content) // 60)):
+        read(content[:place], name)
+        for change in (b"\0", b"<", b"99999999999999999999", b"\\"):
+            read(content[:place] + change + content[place + 1 :], name)
+
+
 def test_without_the_library_a_pdf_is_unread(monkeypatch: pytest.MonkeyPatch) -> None:
     """An optional part that is missing is told, never passed over."""
     monkeypatch.setattr(pages, "pypdf", None)
