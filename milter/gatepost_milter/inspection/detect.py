@@ -113,6 +113,8 @@ _BY_DESCRIPTION = (
     ("StuffIt", FileClass.ARCHIVE),
     ("Windows imaging (WIM)", FileClass.ARCHIVE),
 )
+_KIND_DESCRIBED = dict(_BY_DESCRIPTION)
+_DESCRIBED = re.compile("|".join(re.escape(start) for start, _ in _BY_DESCRIPTION))
 
 # libmagic's guesses at programs that bear no mark: a jump in the first byte, a header of 0xFF.
 _GUESSED = ("DOS executable", "COM executable", "DOS/MBR", "MS-DOS driver")
@@ -245,9 +247,10 @@ def _by_content(data: Buffer, mime: str, description: str) -> tuple[FileClass, s
     image = _disk_image(data)
     if image:
         return FileClass.DISK_IMAGE, image
-    for start, kind in _BY_DESCRIPTION:
-        if description.startswith(start):
-            return (kind, _brief(description)) if kind is not FileClass.PLAIN else None
+    described = _DESCRIBED.match(description)
+    if described:
+        kind = _KIND_DESCRIBED[described[0]]
+        return (kind, _brief(description)) if kind is not FileClass.PLAIN else None
     kind_by_mime = _BY_MIME.get(mime)
     if kind_by_mime is FileClass.EXECUTABLE and (description.startswith(_GUESSED) or is_text(data, mime)):
         return None  # libmagic takes texts and data for DOS programs; such run by their name alone

@@ -36,6 +36,7 @@ def main(arguments: list[str]) -> None:
     walk.warm_up()
     texts.warm_up()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 100)  # an inspector leaves few cycles behind, and lives for a thousand messages
     nursery = socket.socket(fileno=descriptor)
     nursery.sendall(b"!")
     while True:

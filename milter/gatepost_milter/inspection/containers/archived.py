@@ -73,14 +73,18 @@ _UNREAD_TYPES = {"application/x-arc": "an ARC archive", "application/x-lzop": "a
 _OLD_CODINGS = frozenset({"hqx", "bhx", "xxe"})
 _OPENPGP = frozenset({"gpg", "pgp"})
 _PACKED_PACKETS = frozenset(bytes([tag]) for tag in (0xA0, 0xA1, 0xA2, 0xA3, 0xC8, 0xAC, 0xAD, 0xAE, 0xAF, 0xCB))
+# One look instead of one for each mark: most files have none of them.
+_ANY_MARK = re.compile(rb"(?s)" + b"|".join(rb".{%d}" % at + re.escape(mark) for at, mark, _, _ in _MARKS))
+_ANY_UNREAD = re.compile(rb"(?s)" + b"|".join(rb".{%d}" % at + re.escape(mark) for at, mark, _ in _UNREAD))
 _VOLUME = re.compile(r"(?:\d{3}|[rz]\d\d)\Z")
 
 
 def _found(file: File) -> tuple[int, tuple[str, ...], tuple[str, ...]] | None:
     """Where an archive starts, and the formats and filters to read it by."""
-    for at, mark, formats, filters in _MARKS:
-        if file.data[at : at + len(mark)] == mark:
-            return 0, formats, filters
+    if _ANY_MARK.match(file.data):
+        for at, mark, formats, filters in _MARKS:
+            if file.data[at : at + len(mark)] == mark:
+                return 0, formats, filters
     if file.mime in ("application/x-tar", "application/x-gtar") or file.extensions() & _OLD_TAR:
         return 0, ("tar",), ()
     if file.data[:2] != b"PK" and len(file.data) > 64:
@@ -220,9 +224,10 @@ for _format in ("rar5", "raw", *(each for _, _, formats, _ in _MARKS for each in
 
 
 def _unread(file: File) -> str:
-    for at, mark, words in _UNREAD:
-        if file.data[at : at + len(mark)] == mark:
-            return words
+    if _ANY_UNREAD.match(file.data):
+        for at, mark, words in _UNREAD:
+            if file.data[at : at + len(mark)] == mark:
+                return words
     if FileClass.DISK_IMAGE in file.classes and file.data[32769:32774] != b"CD001":
         return "a disk image of this kind"
     if file.extensions() & _OLD_CODINGS and detect.is_text(file.data, file.mime):

@@ -141,6 +141,7 @@ class File:
     """One file on the walk: its bytes, and what is known about it so far."""
 
     __slots__ = (
+        "_extensions",
         "claimed",
         "classes",
         "data",
@@ -168,6 +169,7 @@ class File:
         depth: int,
         quiet: bool = False,
     ) -> None:
+        self._extensions: frozenset[str] | None = None
         self.data = data
         self.path = path
         self.name = name
@@ -198,7 +200,9 @@ class File:
 
     def extensions(self) -> frozenset[str]:
         """The last extensions of all names, in lower case."""
-        return frozenset(name.rpartition(".")[2].lower() for name in self.names if "." in name)
+        if self._extensions is None:  # every family asks
+            self._extensions = frozenset(name.rpartition(".")[2].lower() for name in self.names if "." in name)
+        return self._extensions
 
     def attachment(self, part: str) -> Attachment:
         """The frozen facts."""
