@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
-from support.corpus.case import Case
+from support.corpus.case import Case, Register
 from support.corpus.hostile import CASES, FAMILIES
 from support.corpus.judging import found_as, inspected, is_found
+from support.corpus.packers import zipped
+from support.corpus.shapes import attached
 
 from gatepost_milter.inspection.inspectors import Inspectors
 
@@ -38,6 +40,21 @@ def test_what_can_run_is_found(case: Case, inspectors: Inspectors, tell: Callabl
             f"{case.id}: {case.technique}; wanted {sorted(case.found_as)}, got {sorted(found_as(seen))}",
         )
         pytest.fail(f"{case.technique}: found as {sorted(found_as(seen))}, not as {sorted(case.found_as)}")
+
+
+@pytest.mark.parametrize("family", [pytest.param(each, id=each.family) for each in FAMILIES])
+def test_what_can_run_is_found_in_a_letter_in_a_zip(
+    family: Register, inspectors: Inspectors, tell: Callable[[str, str], None]
+) -> None:
+    """Every trick works two containers deeper as well: there, other code has to see through it."""
+    missed = []
+    for case in family.cases:
+        wrapped = attached(zipped({"letter.eml": case.build()}), b"letters.zip", b"application/zip")
+        seen = inspected(wrapped, inspectors)
+        if case.id not in KNOWN_MISSES and not is_found(case, seen):
+            missed.append(case.id)
+            tell(family.family, f"{case.id} in a zip: {case.technique}: found as {sorted(found_as(seen))}")
+    assert missed == []
 
 
 def test_the_corpus_is_as_broad_as_promised() -> None:

@@ -30,9 +30,9 @@ _LOOSE_NAME = re.compile(rb"([!-'*-9;-~]++)[\x00-\x20]*+(?:\([^()]{0,200}\))?[\x
 _LINE = re.compile(rb"([^\r\n]*)(\r\n|\n|\r|\Z)")
 _LINE_KEEPING_CR = re.compile(rb"((?:[^\r\n]|\r(?!\n))*)(\r\n|\n|\Z)")
 _BARE_CR = re.compile(rb"\r(?!\n)")
-_LATE_HEADER = re.compile(rb"[ \t\r\n]*\n(?=content-(?:type|transfer-encoding|disposition)[ \t]*:)", re.IGNORECASE)
-_LATE_MESSAGE = re.compile(
-    rb"[ \t\r\n]*\n(?=(?:content-type|mime-version|from|to|subject|date|message-id|received|return-path)[ \t]*:)",
+_LATE_HEADER = re.compile(
+    rb"[ \t\r\n]*\n(?=(?:content-(?:type|transfer-encoding|disposition)|mime-version|from|to|subject|date"
+    rb"|message-id|received|return-path)[ \t]*:)",
     re.IGNORECASE,
 )
 _WANTED_BYTES = {name.encode(): name for name in WANTED}
@@ -84,7 +84,7 @@ def _without_fields(data: Buffer, start: int, end: int) -> Header:
     """A part that begins with an empty line has no fields; some clients skip the line and read on."""
     body = start + (2 if data[start : start + 1] == b"\r" else 1)
     plain = Reading({}, body)
-    late = (_LATE_HEADER if start else _LATE_MESSAGE).match(data, start, min(end, start + 4096))
+    late = _LATE_HEADER.match(data, start, min(end, start + 4096))
     if late is None:
         return Header((plain,))
     first = read_header(data, late.end(), end).readings[0]

@@ -29,8 +29,9 @@ _MAGIC = re.compile(
     rb"|BZh|\xfd7zXZ|\xca\xfe|\xcf\xfa|\xfe\xed|\xce\xfa|!<arch|<job|<\?xml|TVqQ|TVpQ|UEsDB|=ybegin|begin[ -])"
 )
 
-# Kinds of text that may carry files, though they have no name.
+# Kinds of text that may carry files, though they have no name, and how they say so.
 _CARRIERS = frozenset({"text/calendar", "text/vcard", "text/x-vcard", "text/directory"})
+_CARRIES = re.compile(rb"(?i);ENCODING=[\"']?B")
 
 # What an HTML page needs to make a file, run something, or bring another page along.
 _ACTIVE = (
@@ -142,7 +143,7 @@ def _to_examine(data: Buffer, reading: reader.Reading) -> list[Leaf]:
     leaves = []
     for leaf in reading.leaves:
         inline = shown.get(id(leaf))
-        if inline is None or leaf.names or leaf.claimed in _CARRIERS or not _only_text(data, inline):
+        if inline is None or leaf.names or not _only_text(data, inline):
             leaves.append(leaf)
     return leaves
 
@@ -151,10 +152,12 @@ def _only_text(data: Buffer, inline: reader.InlineText) -> bool:
     """Whether a nameless text is what it says, and an HTML text has nothing in it that could make a file."""
     leaf = inline.leaf
     size = leaf.end - leaf.start
+    carrier = leaf.claimed in _CARRIERS
+    whole = inline.html or carrier
     if leaf.encoding == "identity":
-        if inline.html and size > 4 * _WHOLE:
+        if whole and size > 4 * _WHOLE:
             return False
-        readings = [data[leaf.start : leaf.end if inline.html else min(leaf.end, leaf.start + _HEAD)]]
+        readings = [data[leaf.start : leaf.end if whole else min(leaf.end, leaf.start + _HEAD)]]
     elif size > _WHOLE:
         return False
     else:
@@ -163,6 +166,8 @@ def _only_text(data: Buffer, inline: reader.InlineText) -> bool:
         if content.find(b"\0", 0, _HEAD) >= 0 or _MAGIC.match(content):
             return False
         if leaf.encoding != "identity" and encodings.has_embedded(content):
+            return False
+        if carrier and _CARRIES.search(content):
             return False
         if inline.html:
             lowered = content.lower()

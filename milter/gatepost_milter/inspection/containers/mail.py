@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from gatepost_milter.inspection import detect, encodings, reader
 from gatepost_milter.inspection.containers.walk import Family, File, UnreadableError, Walk
+from gatepost_milter.inspection.defects import DEFECTS, Severity
 from gatepost_milter.inspection.detect import Buffer
 from gatepost_milter.inspection.model import FileClass
 
@@ -53,7 +54,7 @@ def open_(walk: Walk, file: File) -> None:
     """Hand over the leaves of each message."""
     data = bytes(file.data)
     claimed = file.claimed.lower()
-    if claimed.startswith("multipart/") and file.depth == 0:
+    if claimed.startswith("multipart/"):
         _message(
             walk, file, data, as_type=claimed
         )  # a multipart under a transfer encoding has no header of its own
@@ -70,7 +71,7 @@ def open_(walk: Walk, file: File) -> None:
 def _message(walk: Walk, file: File, data: bytes, *, as_type: str = "") -> None:
     reading = reader.read(data, max_parts=_PARTS, as_type=as_type, until=walk.budget.until)
     for defect in reading.defects:
-        if defect.code in ("too-many-parts", "message-partial", "too-deep", "header-long", "deadline"):
+        if DEFECTS[defect.code].severity is Severity.UNINSPECTABLE:
             file.mark(FileClass.OPAQUE, f"the message in it cannot be read whole ({defect.code})")
     for leaf in reading.leaves:
         walk.budget.check()
