@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -16,7 +17,7 @@ from urllib.parse import urlencode
 import uvicorn
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
-from support.quarantine import chunks, explanation, finding, held, hold_event, recipient
+from support.quarantine import MESSAGE, chunks, explanation, finding, held, hold_event, recipient
 
 from gatepost_config import settings
 from gatepost_config.settings import Console, School, Settings
@@ -24,7 +25,8 @@ from gatepost_config.words import Action, Direction, Evidence, Mode, Outcome
 from gatepost_quarantine.console.preview import Reader
 from gatepost_quarantine.console.signin import new_account
 from gatepost_quarantine.console.web import application
-from gatepost_quarantine.held import HeldMessage, HeldRecipient
+from gatepost_quarantine.held import HeldMessage, HeldRecipient, new_id
+from gatepost_quarantine.review import Account
 from gatepost_quarantine.sql import SqlReview, SqlStore, open_review
 
 PASSWORD = "correct horse battery"
@@ -52,11 +54,17 @@ def configured(folder: Path, **console: Any) -> Settings:
     )
 
 
+@cache
+def _first() -> Account:
+    return new_account("vic", PASSWORD)
+
+
 class Desk:
     """A console with its store, asked without a network."""
 
     def __init__(self, folder: Path, *, reader: Reader | None = None, clock: Any = None, **console: Any) -> None:
         self.settings = configured(folder, **console)
+        self.clock = clock or (lambda: datetime.now(UTC))
         self.store: SqlStore
         self.review: SqlReview
         self.store, self.review = open_review(self.settings.store, gateway=self.settings.gateway, clock=clock)
@@ -68,15 +76,15 @@ class Desk:
 
     def people(self) -> None:
         """Make an account for everybody in ROLES; one hash serves all, for speed."""
-        first = new_account("vic", PASSWORD)
+        first = _first()
         for name, roles in ROLES.items():
             self.review.keep_account(
-                type(first)(name=name, title=name.title(), password=first.password, roles=frozenset(roles)),
+                Account(name=name, title=name.title(), password=first.password, roles=frozenset(roles)),
                 actor="test",
                 what="made",
             )
 
-    def keep(self, message: HeldMessage, content: bytes = b"Subject: x\r\n\r\nx\r\n") -> HeldMessage:
+    def keep(self, message: HeldMessage, content: bytes = MESSAGE) -> HeldMessage:
         """Hold a message."""
         self.store.hold(message, content=chunks(content), events=[hold_event(message)])
         return message
@@ -100,7 +108,9 @@ class Browser:
         """Ask for a page."""
         return self.client.get(path, headers=headers)
 
-    def post(self, path: str, fields: dict[str, Any], *, site: str = "same-origin", csrf: str | None = None) -> Any:
+    def post(
+        self, path: str, fields: dict[str, Any], *, site: str = "same-origin", csrf: str | None = None
+    ) -> Any:
         """Send a form as a page of ours would, with the token that our pages carry."""
         token = self.csrf() if csrf is None else csrf
         content = urlencode({"csrf": token, **fields}, doseq=True)
@@ -172,7 +182,7 @@ def safeguarding(**changes: Any) -> HeldMessage:
         "queue": "dsl",
         "explanation": explanation(["teacher@school.example"], findings=(concern,), support_id="SAF-001"),
     }
-    return held(b"confidential", **{**values, **changes})
+    return held(**{"key": new_id(), **values, **changes})
 
 
 def sealed(**changes: Any) -> HeldMessage:
@@ -189,7 +199,7 @@ def sealed(**changes: Any) -> HeldMessage:
             outcomes=(Outcome(recipient=to.address, direction=Direction.INBOUND, action=Action.SEAL),),
         ),
     }
-    return held(b"sealed", **{**values, **changes})
+    return held(**{"key": new_id(), **values, **changes})
 
 
 _CASES: Sequence[tuple[str, str, str, str, str, Direction]] = (
@@ -226,7 +236,9 @@ def school_week(desk: Desk, *, now: datetime | None = None, count: int = 24) -> 
             clause=f"KCS 2.{place % 10}",
             evidence=(Evidence(kind="attachment", name="setup.exe", where="part 2 › archive.zip › setup.exe"),),
         )
-        watching = finding([to], rule="courtesy", mode=Mode.MONITOR, say="It greets nobody.", actions={to: Action.PASS})
+        watching = finding(
+            [to], rule="courtesy", mode=Mode.MONITOR, say="It greets nobody.", actions={to: Action.PASS}
+        )
         outcome = Outcome(recipient=to, direction=direction, action=Action.QUARANTINE)
         message = held(
             letter(subject, sender, to, place),
@@ -271,4 +283,3 @@ def letter(subject: str, sender: str, to: str, place: int) -> bytes:
         "--b1\r\nContent-Type: application/pdf; name=invoice-4471.pdf.exe\r\n"
         "Content-Transfer-Encoding: base64\r\n\r\nTVqQAAMAAAAEAAAA\r\n--b1--\r\n"
     ).encode()
-

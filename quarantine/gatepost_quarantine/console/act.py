@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from urllib.parse import urlencode, urlsplit
 
 import structlog
@@ -14,14 +14,16 @@ from gatepost_config.documents import load_policy
 from gatepost_config.errors import ConfigError
 from gatepost_quarantine import notices
 from gatepost_quarantine.audit import Event, Verb
-from gatepost_quarantine.console.desk import Desk, ForbiddenError, Visit, own_path
+from gatepost_quarantine.console.desk import ForbiddenError, Visit, own_path
 from gatepost_quarantine.console.rights import Right
 from gatepost_quarantine.held import State
-from gatepost_quarantine.review import Item, Mark
-from gatepost_quarantine.store import ConflictError, NotFoundError
+from gatepost_quarantine.review import Item, Mark, Review
+from gatepost_quarantine.store import ConflictError, NotFoundError, Store
 
 MOST = 200
 """Messages of one decision."""
+
+_ACTOR = "gatepost-console"
 
 log = structlog.get_logger()
 
@@ -107,19 +109,20 @@ def spare(visit: Visit) -> Response:
     return visit.go(f"/held/{item.held.id}?{urlencode({'done': 'The deletion is undone.'})}")
 
 
-def sweep(desk: Desk) -> None:
+def sweep(store: Store, review: Review, *, now: datetime) -> None:
     """Delete what is due. What is being released by then is spared. Raises StoreError."""
-    for held_id, actor, reason in desk.review.doomed(desk.clock()):
-        try:
-            held = desk.store.get(held_id)
-            if any(each.state is State.RELEASING for each in held.recipients):
-                desk.review.spare(held_id, actor="gatepost-console")
-                continue
-            desk.store.delete(held_id, actor=actor, reason=reason)
-        except ConflictError as error:
-            log.warning("deletion-put-off", held_id=held_id, reason=str(error))
+    for held_id, actor, reason in review.doomed(now):
+        held = store.get(held_id)
+        if any(each.state is State.RELEASING for each in held.recipients):
+            review.spare(held_id, actor=_ACTOR)
             continue
-        desk.review.forget_doom(held_id)
+        try:
+            store.delete(held_id, actor=actor, reason=reason)
+        except ConflictError as error:
+            log.warning("deletion-given-up", held_id=held_id, reason=str(error))
+            review.spare(held_id, actor=_ACTOR)
+            continue
+        review.forget_doom(held_id)
 
 
 # What each decision does

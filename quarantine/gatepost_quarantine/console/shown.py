@@ -70,7 +70,7 @@ def size(count: object) -> str:
     """Bytes in the unit that people use; unknown is a dash."""
     if not isinstance(count, int) or count < 0:
         return "–"
-    for unit, length in (("MB", 1_000_000), ("kB", 1_000)):
+    for unit, length in (("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)):
         if count >= length:
             return f"{count / length:.1f} {unit}"
     return f"{count} B"

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
@@ -55,7 +56,6 @@ class Doorman:
         self._review = review
         self._clock = clock
         self._brake = _Brake(clock)
-        self._nobody = _HASHER.hash(secrets.token_urlsafe(16))
 
     def with_password(self, name: str, password: str, *, address: str) -> Ticket:
         """Sign in with a local account. Raises RefusedError."""
@@ -68,7 +68,7 @@ class Doorman:
             raise RefusedError(
                 "Too many wrong passwords: the account is locked for a while. An administrator can unlock it."
             )
-        if not _matches(account.password if account is not None else self._nobody, password) or account is None:
+        if not _matches(account.password if account is not None else _nobody(), password) or account is None:
             self._brake.failed(address)
             until = now + timedelta(minutes=self._settings.lock_minutes)
             self._review.failed_sign_in(name, lock_after=self._settings.lock_after, until=until)
@@ -171,6 +171,12 @@ def hashed(password: str) -> str:
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
         raise RefusedError(f"A password has {MIN_PASSWORD} to {MAX_PASSWORD} characters; length is what matters.")
     return _HASHER.hash(password)
+
+
+@cache
+def _nobody() -> str:
+    """A hash that no password matches, so that trying an unknown name takes as long as a known one."""
+    return _HASHER.hash(secrets.token_urlsafe(16))
 
 
 def _matches(known: str, password: str) -> bool:

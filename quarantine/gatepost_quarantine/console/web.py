@@ -218,7 +218,7 @@ async def _sweep(desk: Desk) -> None:
     """Carry out deletions whose time to undo is over, as long as the console runs."""
     while True:
         try:
-            await anyio.to_thread.run_sync(act.sweep, desk)
+            await anyio.to_thread.run_sync(lambda: act.sweep(desk.store, desk.review, now=desk.clock()))
         except StoreError as error:
             log.error("sweep-failed", error=str(error))
         await anyio.sleep(_SWEEP_EVERY)

