@@ -115,7 +115,10 @@ def _visit(walk: Walk, file: File, entry: Entry, *, quiet: bool) -> None:
     if name.endswith(("/", "\\")) and entry.end <= entry.start:
         return
     if entry.flags & (_ENCRYPTED | _STRONG) or entry.method == 99:
-        file.mark(FileClass.ENCRYPTED, "files in it are encrypted")
+        # Traditional zip encryption is broken in minutes; AES (WinZip's method 99) and PKWARE's own are not.
+        weak = entry.method != 99 and not entry.flags & _STRONG
+        reason = "files in it are encrypted, weakly (ZipCrypto)" if weak else "files in it are encrypted"
+        file.mark(FileClass.ENCRYPTED, reason)
         mark = (FileClass.ENCRYPTED, "it cannot be read without the password")
         walk.member(file, None, raw_names=entry.names, marks=[mark], size=entry.size)
         return

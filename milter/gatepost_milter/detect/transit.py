@@ -1,0 +1,220 @@
+"""Owns what protects a message on its way, and where its links lead: encrypted files, private meeting rooms,
+programs to download (KPS and code of conduct, encryption in transit; KCS 1.5 and 3.7).
+
+Of a link only the host and the kind are kept: the rest may hold a key.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
+from urllib.parse import unquote
+
+from gatepost_milter.detect.identifiers import EXAMINED
+from gatepost_milter.detect.pages import Page, Sieve, pattern
+from gatepost_milter.inspection.model import Attachment, FileClass, Part
+
+MOST_HOSTS = 1000
+"""Different hosts of one page that are kept."""
+
+
+class Strength(StrEnum):
+    """How well a file is encrypted."""
+
+    NONE = "none"
+    WEAK = "weak"
+    """Traditional zip encryption (ZipCrypto), and Office documents before 2007: broken in minutes."""
+    STRONG = "strong"
+
+
+# Office before 2007 encrypts with a key of 40 bits unless told otherwise (MS-OFFCRYPTO 4.2).
+_OLD_OFFICE = frozenset({"doc", "xls", "ppt", "dot", "xlt", "pps"})
+
+
+def strength(attachment: Attachment) -> Strength:
+    """How well one file is encrypted, by what inspection says of it."""
+    if FileClass.ENCRYPTED not in attachment.classes:
+        return Strength.NONE
+    if "zipcrypto" in attachment.reason.lower():
+        return Strength.WEAK
+    ending = attachment.name.rpartition(".")[2].lower()
+    return Strength.WEAK if ending in _OLD_OFFICE else Strength.STRONG
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protection:
+    """What of a message is encrypted. ``whole`` says that its text is, by S/MIME or PGP; ``strong`` and ``weak``
+    are the paths of encrypted files, without those inside others."""
+
+    whole: bool
+    strong: tuple[str, ...]
+    weak: tuple[str, ...]
+
+
+_WHOLE_TYPES = frozenset({"multipart/encrypted", "application/pgp-encrypted"})
+_SMIME_TYPES = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
+
+
+def protection(
+    *, parts: Iterable[Part], attachments: Iterable[Attachment], pages: Iterable[Page] = ()
+) -> Protection:
+    """What of a message is encrypted (RFC 8551, RFC 3156; PGP also written into the text)."""
+    whole = any(part.content_type.partition(";")[0].strip().lower() in _WHOLE_TYPES for part in parts)
+    found: dict[Strength, dict[str, None]] = {Strength.STRONG: {}, Strength.WEAK: {}}
+    for attachment in attachments:
+        how = strength(attachment)
+        if how is Strength.NONE:
+            continue
+        if attachment.depth == 0 and attachment.claimed.lower() in _SMIME_TYPES:
+            whole = True
+        elif not any(outer in each for outer in _containers(attachment.path) for each in found.values()):
+            found[how][attachment.path] = None
+    whole = whole or any(b"\n-----BEGIN PGP MESSAGE-----" in b"\n" + page.raw[:4096].lstrip() for page in pages)
+    return Protection(whole=whole, strong=tuple(found[Strength.STRONG]), weak=tuple(found[Strength.WEAK]))
+
+
+def _containers(path: str) -> Iterator[str]:
+    """The paths of the containers that a file lies in: ``part 2`` and ``part 2 › a.zip``."""
+    position = path.find(" › ")
+    while position >= 0:
+        yield path[:position]
+        position = path.find(" › ", position + 1)
+
+
+class Leads(StrEnum):
+    """Where a link leads."""
+
+    ROOM = "meeting-room"
+    """A room or group on somebody's private account."""
+    PROGRAM = "program"
+    """Straight to a program, an installer or a disk image."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A link worth a look. ``name`` is the service of a room (``Zoom``) or the ending of a program (``.exe``)."""
+
+    kind: Leads
+    host: str
+    name: str
+    where: str
+    line: int
+
+
+# Where anybody can open a room; teams.microsoft.com is the schools' own tenant and not here (KCS 3.7).
+_ROOMS: Mapping[str, tuple[str, str]] = {
+    "zoom.us": ("Zoom", r"/(?:j|my|s|w)/"),
+    "zoom.com": ("Zoom", r"/(?:j|my|s|w)/"),
+    "meet.google.com": ("Google Meet", r"/[a-z]{3}-?[a-z]{4}-?[a-z]{3}|/lookup/"),
+    "teams.live.com": ("Teams (private)", r"/meet/|/l/"),
+    "join.skype.com": ("Skype", r"/."),
+    "chat.whatsapp.com": ("WhatsApp", r"/."),
+    "call.whatsapp.com": ("WhatsApp", r"/."),
+    "wa.me": ("WhatsApp", r"/."),
+    "discord.gg": ("Discord", r"/."),
+    "discord.com": ("Discord", r"/invite/"),
+    "t.me": ("Telegram", r"/."),
+    "signal.group": ("Signal", r"/?"),
+    "facetime.apple.com": ("FaceTime", r"/join"),
+    "meet.jit.si": ("Jitsi", r"/."),
+    "whereby.com": ("Whereby", r"/."),
+    "m.me": ("Messenger", r"/."),
+    "snapchat.com": ("Snapchat", r"/add/"),
+    "houseparty.com": ("Houseparty", r"/."),
+}
+_ROOM_PATHS = {host: re.compile(path, re.IGNORECASE) for host, (_, path) in _ROOMS.items()}
+
+_PROGRAMS = frozenset(
+    {"exe", "msi", "msix", "appx", "appxbundle", "msixbundle", "dmg", "pkg", "apk", "xapk", "ipa", "scr", "bat"}
+    | {"cmd", "ps1", "vbs", "iso", "img", "deb", "rpm", "appimage", "jar", "jnlp", "hta", "lnk", "xll"}
+)
+
+_SIEVE = Sieve({"link": r"(?i)\b(?:https?://|www\.)[^\s<>\"'\\)\]}]+"})
+_HREF = pattern(r"""(?i)\b(?:href|src|action)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
+# Services that rewrite links carry the real one in a parameter.
+_WRAPPED = re.compile(r"[?&](?:url|u|q|target)=(https?(?::|%3A)[^&]{4,4000})", re.IGNORECASE)
+_WRAPPERS = (
+    "safelinks.protection.outlook.com",
+    "urldefense.com",
+    "google.com",
+    "google.co.uk",
+    "linkprotect.cudasvc.com",
+)
+
+
+def links(page: Page) -> tuple[Link, ...]:
+    """The links of a text that lead to private rooms and programs, each host and kind once.
+
+    Raises DetectionError if the page could not be searched.
+    """
+    found: dict[tuple[str, str], Link] = {}
+    for start, url in _urls(page):
+        host, path = _host_and_path(url)
+        kind, name = _leads(host, path)
+        if kind is not None and (host, name) not in found and len(found) < MOST_HOSTS:
+            line = page.line(start)
+            found[host, name] = Link(kind=kind, host=host, name=name, where=page.where, line=line)
+    return tuple(found.values())
+
+
+def hosts(page: Page) -> tuple[str, ...]:
+    """The different hosts that a text links to, in lower case, at most MOST_HOSTS, for lists of hosts."""
+    found: dict[str, None] = {}
+    for _, url in _urls(page):
+        host, _ = _host_and_path(url)
+        if host:
+            found[host] = None
+            if len(found) >= MOST_HOSTS:
+                break
+    return tuple(found)
+
+
+def hrefs(source: str) -> str:
+    """The links of an HTML source, one a line: what a person can click, and the shown text does not have."""
+    raw = source.encode("utf-8", "replace")
+    found: dict[bytes, None] = {}
+    for match in islice(_HREF.finditer(raw), EXAMINED):
+        found[match.group(1) or match.group(2) or match.group(3) or b""] = None
+    return "\n".join(html.unescape(each.decode("utf-8").strip()) for each in found)
+
+
+def _urls(page: Page) -> Iterable[tuple[int, str]]:
+    if b"://" not in page.raw and b"www." not in page.lowered:
+        return
+    for match in islice(_SIEVE.each("link", page.raw), EXAMINED):
+        url = match.group()[:8192].decode("utf-8", "replace")
+        yield match.start(), _unwrapped(url)
+
+
+def _unwrapped(url: str) -> str:
+    """The link inside a link that a protection service has rewritten; once, for they do not nest."""
+    host, _ = _host_and_path(url)
+    if host.endswith(_WRAPPERS):
+        inner = _WRAPPED.search(url)
+        if inner is not None:
+            return unquote(inner[1])
+    return url
+
+
+def _host_and_path(url: str) -> tuple[str, str]:
+    rest = url.partition("://")[2] or url
+    end = min((at for mark in "/?#\\" if (at := rest.find(mark)) >= 0), default=len(rest))
+    host = rest[:end].rpartition("@")[2].partition(":")[0].lower().strip(".")
+    path = rest[end:].partition("?")[0].partition("#")[0]
+    return host, unquote(path)
+
+
+def _leads(host: str, path: str) -> tuple[Leads | None, str]:
+    domain = host
+    while domain:
+        if domain in _ROOMS and _ROOM_PATHS[domain].match(path):
+            return Leads.ROOM, _ROOMS[domain][0]
+        domain = domain.partition(".")[2] if len(host) <= 253 else ""
+    stem, dot, ending = path.rpartition("/")[2].rstrip(".,;:!").rpartition(".")
+    if stem and dot and ending.lower() in _PROGRAMS:
+        return Leads.PROGRAM, f".{ending.lower()}"
+    return None, ""
