@@ -237,7 +237,7 @@ def is_text(data: Buffer, mime: str) -> bool:
     sample = bytes(data[:_TEXT_SAMPLE])
     if sample.startswith((b"\xff\xfe", b"\xfe\xff")):
         return mime.startswith("text/")
-    return not _BINARY.search(sample)
+    return libmagic.is_readable(sample)
 
 
 def _by_content(data: Buffer, mime: str, description: str) -> tuple[FileClass, str] | None:

@@ -77,15 +77,15 @@ _WORDS = {
     "application/vnd.openxmlformats-officedocument.presentationml.presentation": "PowerPoint presentation",
 }
 
-_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_TEXT_BYTES = bytes(code for code in range(256) if code >= 0x20 or code in b"\t\n\v\f\r\x1b")
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
 
 # Text in which libmagic would see no more than text, or the source of a program: it begins like prose or a table,
 # not like markup, a header ("word:"), an armour or the name of an interpreter, and there is no tag in it.
 _PROSE = re.compile(
     rb"(?:\xef\xbb\xbf)?\s{0,512}+(?![A-Za-z0-9_-]{1,64}+:|#!|-----)[A-Za-z0-9\"'\x80-\xff#(/*_.,=+~|$&-]"
-    rb"(?:[^<]|<(?![A-Za-z!?/%]))*+\Z"
 )
+_TAG = re.compile(rb"<[A-Za-z!?/%]")
 
 
 class _Cookies:
@@ -126,11 +126,16 @@ def opinion(data: Buffer) -> tuple[str, str]:
         if head.startswith(start):
             return mime, description
     try:
-        if head.startswith(_WIDE) or not _CONTROL.search(head):
+        if head.startswith(_WIDE) or is_readable(head):
             return _of_text(head)
         return _of_binary(data, head)
     except magic.MagicException:
         return "application/octet-stream", "data"
+
+
+def is_readable(sample: bytes) -> bool:
+    """Whether no byte of ``sample`` is a control character that text does without."""
+    return not sample.translate(None, _TEXT_BYTES)
 
 
 def _of_text(head: bytes) -> tuple[str, str]:
@@ -139,7 +144,8 @@ def _of_text(head: bytes) -> tuple[str, str]:
         if form.match(sample):
             return mime, _WORDS[mime]
     asked = _cookies()
-    cookie = asked.prose_type if _PROSE.match(sample) else asked.text_type
+    prose = _PROSE.match(sample) and not _TAG.search(sample)
+    cookie = asked.prose_type if prose else asked.text_type
     mime = str(cookie.from_buffer(sample))[:256]
     return mime, _WORDS.get(mime) or str(asked.text_words.from_buffer(sample))[:1024]
 
