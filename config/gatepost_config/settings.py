@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from datetime import date
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -153,6 +154,75 @@ class Store(Model):
     )
 
 
+class Keep(Model):
+    """How long something is kept, and why: a data protection officer reads the reason."""
+
+    days: int = Field(ge=1, description="Days.")
+    reason: str = Field(min_length=10, description="Why so long and no longer.")
+
+
+class Retention(Model):
+    """How long what is kept. What is under a legal hold, and what is sealed and undecided, is kept until decided."""
+
+    released: Keep = Field(
+        default=Keep(days=14, reason="A recipient may ask again for a message that did not arrive."),
+        description="Bytes of a message that was released to all its recipients, from the last decision.",
+    )
+    decided: Keep = Field(
+        default=Keep(days=30, reason="A sender may object to a refusal, or a pattern of abuse may show."),
+        description="Bytes of any other message that was decided about, executables included, from the last decision.",
+    )
+    unreviewed: Keep = Field(
+        default=Keep(days=30, reason="Longer than any holiday in term; reviewers and a deputy were reminded."),
+        description="A message that nobody decided about, from its arrival. Then it expires: a known sender is told, "
+        "and its reviewers get it in a report. It never expires before the last reminder.",
+    )
+    records: Keep = Field(
+        default=Keep(days=365, reason="A school year: complaints, access requests and reviews of the policy."),
+        description="What is known of a message whose bytes are gone: addresses, subject, file names, findings.",
+    )
+    notices: Keep = Field(
+        default=Keep(days=90, reason="To answer what exactly a sender was told."),
+        description="Text of the notices that were sent.",
+    )
+    audit: Keep = Field(
+        default=Keep(days=365, reason="A school year: who did what is needed as long as the record of the message."),
+        description="Names, addresses and reasons in the audit. The chain itself, without them, is never cut.",
+    )
+
+
+class Term(Model):
+    """A school term."""
+
+    first: date = Field(description="First day.")
+    last: date = Field(description="Last day.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.last < self.first:
+            raise ValueError("a term's last day comes after its first")
+        return self
+
+
+class Review(Model):
+    """How reviewers are reminded of what waits for them."""
+
+    reminders: list[int] = Field(
+        default=[1, 3, 7],
+        description="Working days after which a message that waits is mentioned in a reminder to its reviewers.",
+    )
+    deputy: str = Field(
+        default="", description="Role that gets the last reminder too; left out, only the reviewers get it."
+    )
+    auditor: str = Field(
+        default="", description="Role that is mailed the heads of the audit chains daily; left out, only syslog is."
+    )
+    terms: list[Term] = Field(
+        default=[], description="School terms; days outside are no working days. Left out, every week counts."
+    )
+    closed: list[date] = Field(default=[], description="Days in term that are no working days.")
+
+
 class Courier(Model):
     """How held mail and notices go out: the release listeners of config/postfix."""
 
@@ -290,6 +360,8 @@ class Settings(Model):
     notices: Notices = Field(default=Notices(), description="Who notices come from, and who answers questions.")
     metrics: Metrics = Field(default=Metrics(), description="Numbers for Prometheus.")
     console: Console = Field(default=Console(), description="The review console.")
+    retention: Retention = Field(default=Retention(), description="How long what is kept, and why.")
+    review: Review = Field(default=Review(), description="How reviewers are reminded of what waits for them.")
     log: Log = Field(default=Log(), description="What is written to standard output, and how.")
 
     _source: Source | None = PrivateAttr(default=None)

@@ -44,6 +44,8 @@ class NoticeKind(StrEnum):
     WARNING_RECIPIENT = "warning-recipient"
     ROLE = "role"
     DENIED = "denied"
+    EXPIRED = "expired"
+    REPORT = "report"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

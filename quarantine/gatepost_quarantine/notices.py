@@ -11,7 +11,7 @@ import hashlib
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.header import Header
 from email.headerregistry import Address
@@ -47,6 +47,7 @@ _HEADLINES = {
     NoticeKind.WARNING_RECIPIENT: "Please take care with a message you received.",
     NoticeKind.ROLE: "A message needs your attention.",
     NoticeKind.DENIED: "Your message will not be delivered.",
+    NoticeKind.EXPIRED: "Your message was not delivered in time.",
 }
 _SUBJECTS = {
     NoticeKind.WARNING: "please read",
@@ -55,8 +56,9 @@ _SUBJECTS = {
     NoticeKind.WARNING_RECIPIENT: "please take care",
     NoticeKind.ROLE: "for your attention",
     NoticeKind.DENIED: "not delivered",
+    NoticeKind.EXPIRED: "not delivered",
 }
-_ANSWERS = frozenset({NoticeKind.WARNING, NoticeKind.HELD_SENDER, NoticeKind.DENIED})
+_ANSWERS = frozenset({NoticeKind.WARNING, NoticeKind.HELD_SENDER, NoticeKind.DENIED, NoticeKind.EXPIRED})
 """The kinds that answer the addressee's own message; the others are written of our own accord."""
 
 
@@ -107,6 +109,8 @@ def render(notice: Notice, *, settings: Settings, now: datetime) -> bytes:
     Rendered twice it is the same but for its Date, so the courier keeps the first bytes.
     """
     try:
+        if notice.kind is NoticeKind.REPORT:
+            return _report(notice, settings=settings, now=now)
         facts = _facts(notice, settings)
         said = _said(facts)
         text = _environment().get_template("notice.txt").render(facts=facts, said=said)
@@ -156,6 +160,49 @@ def denied(
             held_id=held.id,
         ),
     )
+
+
+def expired(held: HeldMessage, *, gateway: str, recipients: Sequence[str] = ()) -> tuple[Notice, ...]:
+    """The notice that a known sender is owed when nobody decided in time; to nobody else."""
+    owed = denied(held, gateway=gateway, recipients=recipients)
+    return tuple(replace(each, kind=NoticeKind.EXPIRED) for each in owed)
+
+
+def report(to: str, *, gateway: str, title: str, intro: str, lines: Sequence[str], closing: str = "") -> Notice:
+    """A mail to a role, in lines: a reminder, what expired, the heads of the audit."""
+    context = {"title": title, "intro": intro, "lines": list(lines), "closing": closing}
+    return Notice(kind=NoticeKind.REPORT, to=to, message_id=f"<{new_id()}@{gateway}>", context=context)
+
+
+def _report(notice: Notice, *, settings: Settings, now: datetime) -> bytes:
+    context = notice.context
+    lines = [_line(each) for each in context["lines"]]
+    title = _line(context["title"])
+    said = {name: _line(context[name], limit=2000) for name in ("intro", "closing")}
+    facts = _Facts(
+        kind=notice.kind,
+        headline=title,
+        school=_line(settings.school.name),
+        subject=title,
+        date="",
+        sender="",
+        recipients=(),
+        more_recipients=0,
+        findings=(),
+        waits="",
+        held_for=(),
+        delivered_to=(),
+        sealed=False,
+        partly=False,
+        told="",
+        policy="",
+        support_id="",
+        held_id="",
+        help=help_address(settings),
+    )
+    text = _environment().get_template("report.txt").render(facts=facts, lines=lines, said=said)
+    html = _environment().get_template("report.html").render(facts=facts, lines=lines, said=said)
+    return _composed(notice, facts, text, html, settings=settings, now=now)
 
 
 def _without_recipients(explanation: dict[str, Any]) -> dict[str, Any]:
@@ -225,7 +272,7 @@ def _from(settings: Settings) -> str:
 def _concerns(finding: Finding, kind: NoticeKind) -> bool:
     """Whether the finding belongs in the notice: of a hold, only what held it; a warning is told as one."""
     held = finding.action.held or finding.action is Action.REJECT
-    if kind in (NoticeKind.HELD_SENDER, NoticeKind.HELD_RECIPIENT, NoticeKind.DENIED):
+    if kind in (NoticeKind.HELD_SENDER, NoticeKind.HELD_RECIPIENT, NoticeKind.DENIED, NoticeKind.EXPIRED):
         return held
     return finding.action is not Action.TAG
 
@@ -270,7 +317,8 @@ def _composed(notice: Notice, facts: _Facts, text: str, html: str, *, settings: 
         message["Reply-To"] = Address(addr_spec=facts.help)
     # The longest part of a subject is the original one: what happened has to be read first on a telephone.
     subject = facts.subject or "(no subject)"
-    subject = _line(f"Auto: {_SUBJECTS[notice.kind]}: {subject}", limit=_SUBJECT_LIMIT)
+    what = f"{_SUBJECTS[notice.kind]}: " if notice.kind in _SUBJECTS else ""
+    subject = _line(f"Auto: {what}{subject}", limit=_SUBJECT_LIMIT)
     message["Date"] = format_datetime(now)
     message["Auto-Submitted"] = "auto-replied" if notice.kind in _ANSWERS else "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"

@@ -47,6 +47,15 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """A message that waits for a decision; ``legal_hold`` is why it must be kept, ``reminded`` counts."""
+
+    held: HeldMessage
+    reminded: int
+    legal_hold: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OwedRelease:
     """An outbox row: send a held message to one recipient. ``to`` differs only if released elsewhere."""
 

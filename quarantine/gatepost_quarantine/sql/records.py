@@ -93,6 +93,22 @@ def redacted(held: HeldMessage) -> HeldMessage:
     )
 
 
+def forgotten(held: HeldMessage) -> HeldMessage:
+    """What is left of a message when nobody is to be known by it any more: when, where, how large, which rules."""
+    bare = redacted(held)
+    explanation = replace(
+        bare.explanation,
+        support_id="",
+        outcomes=tuple(replace(each, recipient="") for each in bare.explanation.outcomes),
+        findings=tuple(replace(each, actions={"": each.action}, say="") for each in bare.explanation.findings),
+    )
+    whom = tuple(
+        replace(each, address="", parameters=(), decided_by="", reason="", released_to="", reply="")
+        for each in held.recipients
+    )
+    return replace(bare, explanation=explanation, recipients=whom, queue_id="")
+
+
 def queues(held: HeldMessage) -> list[str]:
     """The roles that review the message: its own queue, and those of all findings that act."""
     named = {held.queue, *(finding.queue for finding in held.explanation.acting())}

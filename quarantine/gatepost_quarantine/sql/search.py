@@ -24,7 +24,7 @@ Candidates = Select[tuple[str]]
 def find(connection: Connection, wanted: Filter, *, on_sqlite: bool) -> list[str]:
     """The ids of the messages that are wanted, oldest first."""
     query = _candidates(wanted, on_sqlite=on_sqlite)
-    return list(connection.execute(query.limit(wanted.limit)).scalars())
+    return [str(held_id) for held_id in connection.execute(query.limit(wanted.limit)).scalars()]
 
 
 def matches(needle: str, *, on_sqlite: bool) -> ColumnElement[bool]:

@@ -14,7 +14,6 @@ from sqlalchemy import (
     delete,
     func,
     select,
-    text,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -22,7 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from gatepost_quarantine.audit import Event, Link, Verb
 from gatepost_quarantine.held import Chunks, HeldMessage, HoldOutcome, Notice, State
 from gatepost_quarantine.sql import chain, chunks, decisions, outbox, records, search
-from gatepost_quarantine.sql.base import Base
+from gatepost_quarantine.sql.kept import Keeping, vacuum
 from gatepost_quarantine.sql.schema import chunk, key_window, message, message_reviewer, message_rule, recipient
 from gatepost_quarantine.sql.schema import outbox as outbox_table
 from gatepost_quarantine.sql.sealed import Sealing
@@ -76,7 +75,7 @@ def _free_place(_dialect: str) -> Executable:
 _FREE_PLACE = Statement(_free_place)
 
 
-class SqlStore(Sealing, Base):
+class SqlStore(Sealing, Keeping):
     """The store on SQLite or PostgreSQL. Safe to use from many threads and, once opened, after a fork.
 
     ``gateway`` names the audit chain that this process writes. ``clock`` gives aware times.
@@ -222,6 +221,8 @@ class SqlStore(Sealing, Base):
         now = self._now()
         with self._database.write() as connection:
             held, stored = self._locked(connection, held_id)
+            if stored and self._must_be_kept(connection, held.id):
+                raise ConflictError(f"{held.id} is under legal hold and must be kept")
             for position in decisions.to_delete(held):
                 decisions.take_back(connection, held, position, now=now)
                 decisions.decide(
@@ -330,8 +331,7 @@ class SqlStore(Sealing, Base):
         with self._database.write() as connection:
             connection.execute(delete(key_window).where(key_window.c.expires_at <= self._now()))
             if self._database.on_sqlite:
-                # A bounded bite, so that no hold waits long for it.
-                connection.execute(text("PRAGMA incremental_vacuum(2000)"))
+                vacuum(connection)
 
     def close(self) -> None:
         """See Store.close."""
