@@ -9,7 +9,7 @@ from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Request, expect
 from support.console import PASSWORD, Desk, safeguarding, school_week, sealed, served
 from support.quarantine import MESSAGE, held
 
@@ -29,11 +29,13 @@ class Watched:
     def __init__(self, context: BrowserContext, url: str) -> None:
         self.url = url
         self.asked: list[str] = []
+        self.stopped: list[str] = []
         self.errors: list[str] = []
         self.dialogues: list[str] = []
         self.page: Page = context.new_page()
         self.page.set_default_timeout(45_000)
         self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("requestfailed", self._failed)
         self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("dialog", lambda dialogue: (self.dialogues.append(dialogue.message), dialogue.dismiss()))
@@ -53,8 +55,14 @@ class Watched:
         self.page.wait_for_url(re.compile(r"/(queue|overview)$"))
 
     def outside(self) -> list[str]:
-        """What the browser asked of anybody but the console."""
-        return [each for each in self.asked if not each.startswith((self.url, "about:"))]
+        """What the browser asked of anybody but the console, and the policy did not stop within the browser."""
+        left = [each for each in self.asked if each not in self.stopped]
+        return [each for each in left if not each.startswith((self.url, "about:"))]
+
+    def _failed(self, request: Request) -> None:
+        # Chromium reports what the page's policy forbids as a request, too; it is made up, and never sent.
+        if "csp" in (request.failure or "").lower():
+            self.stopped.append(request.url)
 
 
 @pytest.fixture
@@ -203,6 +211,7 @@ HOSTILE = (
     "<details open ontoggle=alert('ran')>x</details><p>End of it</p>"
 )
 
+ATTACKS_RUN = "<script>alert('ran')</script>"
 ATTACK = "\"><script>alert('ran')</script><img src=https://track.example/h onerror=alert('ran')>"
 
 
@@ -278,12 +287,12 @@ def test_the_frame_would_stop_a_script_that_got_through_the_cleaning(
     window.sign_in("rita")
     page = window.go(f"/held/{message.id}")
     page.click("#open-body")
-    page.click("details.formatted summary")
-    expect(page.frame_locator("iframe").first.get_by_text("End of it")).to_be_attached()
+    with page.expect_response(f"**/held/{message.id}/html/0") as shown:
+        page.click("details.formatted summary")
+    assert ATTACKS_RUN in shown.value.text()
     page.wait_for_load_state("networkidle")
     assert window.dialogues == []
-    answered = [each for each in window.outside() if not each.startswith(("https://track.example", "data:"))]
-    assert answered == []
+    assert window.outside() == []
 
 
 def test_a_page_learns_of_new_messages_and_keeps_its_place(desk: Desk, window: Watched) -> None:

@@ -96,6 +96,9 @@
   const on = find("#keys-on");
   if (on) on.checked = !remembered();
   if (rows) count();
-  // Back from a message, at the row one came from.
-  if (rows && location.hash.startsWith("#row-")) find(".open", document.getElementById(location.hash.slice(1)) ?? document.createElement("i"))?.focus();
+  // Back from a message, at the row one came from; after the browser itself has gone to the row, which takes focus.
+  addEventListener("pageshow", () => {
+    const row = rows && location.hash.startsWith("#row-") && document.getElementById(location.hash.slice(1));
+    if (row) find(".open", row).focus();
+  });
 })();
