@@ -54,7 +54,8 @@ class Idp:
             **self.claims,
             **self.lies,
         }
-        return jwt.encode({"alg": "RS256", "kid": "k1"}, claims, self.signs_with or self.key)
+        key = self.signs_with or self.key
+        return jwt.encode({"alg": "RS256", "kid": key.kid}, claims, key)
 
 
 class _Handler(BaseHTTPRequestHandler):

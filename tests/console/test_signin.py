@@ -21,7 +21,7 @@ def clock() -> Clock:
 @pytest.fixture
 def timed(tmp_path: Path, clock: Clock) -> Desk:
     """A console whose clock the test moves."""
-    desk = Desk(tmp_path, clock=clock, lock_after=3, lock_minutes=15, idle_minutes=60, session_hours=10)
+    desk = Desk(tmp_path, clock=clock, lock_after=3, lock_minutes=15, idle_minutes=60, session_hours=2.5)
     desk.people()
     return desk
 
@@ -76,6 +76,7 @@ def test_an_account_locks_and_opens_again_by_time_or_by_an_administrator(timed: 
     assert verbs.count(Verb.SIGN_IN_REFUSED) == 7
 
 
+@pytest.mark.slow
 def test_an_address_that_guesses_names_has_to_wait(timed: Desk, clock: Clock) -> None:
     """Otherwise one password could be tried on every account without locking any."""
     browser = timed.browser()
@@ -100,7 +101,7 @@ def test_a_session_ends_when_it_is_not_used(timed: Desk, clock: Clock, move: dic
 def test_a_session_ends_for_good_after_its_hours(timed: Desk, clock: Clock) -> None:
     """However busy somebody is."""
     browser = timed.browser("rita")
-    for _ in range(19):
+    for _ in range(4):
         clock.now += timedelta(minutes=31)
         assert browser.get("/overview").status_code == 200
     clock.now += timedelta(minutes=31)

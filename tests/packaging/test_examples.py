@@ -15,7 +15,7 @@ from gatepost_quarantine.smtp import FINAL_TIMEOUT
 
 DEFAULTS = Settings(school=School(name="King's School", domains=["school.example"]))
 CHROOT = "/var/spool/postfix"
-UNITS = ("gatepost-milter.service", "gatepost-courier.service")
+UNITS = ("gatepost-milter.service", "gatepost-courier.service", "gatepost-console.service")
 
 
 def _unit(root: Path, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import socket
 import threading
@@ -211,7 +212,7 @@ _CASES: Sequence[tuple[str, str, str, str, str, Direction]] = (
     ("Re: timetable for next week", "D. Okafor <d.okafor@school.example>", "office@school.example",
      "oversize-attachment", "“timetable.pptx” is larger than 10 MB.", Direction.INTERNAL),
     ("Your parcel is waiting", "Delivery <no-reply@parcels.example>", "library@school.example",
-     "executable-attachment", "“label.iso” holds a program that would start when it is opened.", Direction.INBOUND),
+     "executable-attachment", "“label.iso” holds a program that starts when it is opened.", Direction.INBOUND),
     ("Year 9 reports", "Priya Shah <p.shah@school.example>", "priya.home@mail.example",
      "private-account", "It goes to a private account, and school mail stays in school accounts.",
      Direction.OUTBOUND),
@@ -250,14 +251,16 @@ def school_week(desk: Desk, *, now: datetime | None = None, count: int = 24) -> 
             explanation=explanation(
                 [to], findings=(why, watching), support_id=f"T{place:02d}-K7M", outcomes=(outcome,)
             ),
-            attachments=(
+            attachments=()
+            if rule != "executable-attachment"
+            else (
                 {
                     "path": "part 2",
                     "name": "invoice-4471.pdf.exe",
                     "claimed": "application/pdf",
                     "detected": "application/vnd.microsoft.portable-executable",
                     "size": 48_211,
-                    "sha256": f"{place:064x}",
+                    "sha256": hashlib.sha256(bytes([place])).hexdigest(),
                     "classes": ["executable"],
                 },
             ),
@@ -276,9 +279,10 @@ def letter(subject: str, sender: str, to: str, place: int) -> bytes:
         f"From: {sender}\r\nTo: <{to}>\r\nSubject: {subject}\r\nMessage-ID: <{place}@x.example>\r\n"
         "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b1\r\n\r\n"
         "--b1\r\nContent-Type: multipart/alternative; boundary=b2\r\n\r\n"
-        "--b2\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nDear colleague,\r\n\r\nplease find the file attached. "
-        "It is wanted by Friday.\r\n\r\nKind regards\r\n"
-        "--b2\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>Dear colleague,</p><p>please find the file attached, "
+        "--b2\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nDear colleague,\r\n\r\n"
+        "please find the file attached. It is wanted by Friday.\r\n\r\nKind regards\r\n"
+        "--b2\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>Dear colleague,</p><p>please "
+        "find the file attached, "
         '<a href="https://files.example.net/x">our portal</a>.</p>\r\n--b2--\r\n'
         "--b1\r\nContent-Type: application/pdf; name=invoice-4471.pdf.exe\r\n"
         "Content-Transfer-Encoding: base64\r\n\r\nTVqQAAMAAAAEAAAA\r\n--b1--\r\n"
