@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gatepost_milter.detect import calendar
 from gatepost_milter.detect.calendar import Attendee, Invitation
+from gatepost_milter.detect.pages import Page
 
 LONDON = ZoneInfo("Europe/London")
 TEAMS = """\
@@ -43,7 +44,7 @@ END:VCALENDAR\r
 
 
 def _one(text: str) -> Invitation:
-    (found,) = calendar.find(text, where="part 2", local=LONDON)
+    (found,) = calendar.find(Page(text, where="part 2"), local=LONDON)
     return found
 
 
@@ -127,14 +128,14 @@ def test_the_same_attendee_twice_is_one_and_roles_default_to_required() -> None:
 )
 def test_no_invitation(text: str) -> None:
     """Only events are looked at."""
-    assert calendar.find(text) == ()
+    assert calendar.find(Page(text)) == ()
 
 
 def test_a_calendar_that_ends_too_early_and_bounds() -> None:
     """Cut short it is still an invitation; a thousand events are fifty."""
     assert _one("BEGIN:VCALENDAR\nBEGIN:VEVENT\nORGANIZER:mailto:a@x.example").organiser == "a@x.example"
     events = "BEGIN:VEVENT\nEND:VEVENT\n" * 1000
-    assert len(calendar.find(f"BEGIN:VCALENDAR\n{events}")) == calendar.MOST_EVENTS
+    assert len(calendar.find(Page(f"BEGIN:VCALENDAR\n{events}"))) == calendar.MOST_EVENTS
     many = [f"ATTENDEE:mailto:{number}@x.example" for number in range(3000)]
     assert len(_event(*many).attendees) == calendar.MOST_ATTENDEES
 
@@ -142,7 +143,7 @@ def test_a_calendar_that_ends_too_early_and_bounds() -> None:
 @given(st.text(alphabet='BEGINDVT:;="\n\r ATSR0159Z\\,', max_size=300))
 def test_whatever_stands_there_nothing_raises(text: str) -> None:
     """Between the lines of an event too."""
-    calendar.find(f"BEGIN:VCALENDAR\nBEGIN:VEVENT\n{text}\nATTENDEE{text}\nDTSTART{text}", local=LONDON)
+    calendar.find(Page(f"BEGIN:VCALENDAR\nBEGIN:VEVENT\n{text}\nATTENDEE{text}\nDTSTART{text}"), local=LONDON)
 
 
 @pytest.mark.slow
@@ -153,5 +154,5 @@ def test_five_megabytes_take_linear_time(unit: str) -> None:
     """Folds, quotes and parameters without end."""
     text = "BEGIN:VCALENDAR\nBEGIN:VEVENT\nATTENDEE" + unit * (5_000_000 // len(unit))
     started = time.process_time()
-    calendar.find(text)
+    calendar.find(Page(text))
     assert time.process_time() - started < 10

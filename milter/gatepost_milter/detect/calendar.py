@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from gatepost_milter.detect.pages import Page
+
 MOST_EVENTS = 50
 MOST_ATTENDEES = 2000
 """Of one event. Bounds of what is kept, far above any lesson."""
@@ -81,15 +83,18 @@ class Invitation:
         )
 
 
-def find(text: str, *, where: str = "", local: tzinfo = UTC) -> tuple[Invitation, ...]:
-    """The events of an iCalendar text, at most MOST_EVENTS; none if the text holds no calendar."""
-    if "BEGIN:VCALENDAR" not in text and "BEGIN:VCALENDAR" not in text.upper():
+def find(page: Page, *, local: tzinfo = UTC) -> tuple[Invitation, ...]:
+    """The events of an iCalendar text, at most MOST_EVENTS; none if the text holds no calendar.
+
+    ``local`` is the school's time zone, for times that state none.
+    """
+    if b"begin:vcalendar" not in page.lowered:
         return ()
     method = ""
     found: list[_Event] = []
     event: _Event | None = None
     inner = 0  # depth of components inside the event: an alarm has attendees of its own
-    for name, parameters, value in _properties(text):
+    for name, parameters, value in _properties(page.source):
         if name == "METHOD" and not method:
             method = value.strip().upper()[:40]
         elif name == "BEGIN":
@@ -107,7 +112,7 @@ def find(text: str, *, where: str = "", local: tzinfo = UTC) -> tuple[Invitation
             event.take(name, parameters, value, local)
     if event is not None:
         found.append(event)  # a text that ends too early
-    return tuple(each.invitation(where, method) for each in found)
+    return tuple(each.invitation(page.where, method) for each in found)
 
 
 class _Event:

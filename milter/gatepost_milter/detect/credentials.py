@@ -53,6 +53,7 @@ class Leak:
     digests: frozenset[str]
 
 
+_SHORTEST = 4  # letters of a password
 _LABEL = r"(?:pass ?word|pass ?code|pass-?phrase|pass phrase|pwd|pw|log-?in code|access code)"
 _SUBJECT = r"(?:[ \t]+(?:for|to|on|of|at)(?:[ \t]+[\w'./@&-]{1,40}){1,4})?"
 _JOIN = r"[ \t]*(?:(?:is|are|was)(?:[ \t]+(?:now|still|currently))?[ \t]*:?|[:=]|[-=]>|-)[ \t]*(?:\n[ \t]*)?"
@@ -217,12 +218,12 @@ def _secrets(page: Page, name: str) -> Iterator[_Found]:
 
 def _valued(page: Page, name: str, match: Any) -> _Found | None:
     """A label with its value, if the value looks like one and the words around it do not speak against it."""
-    start = match.start()
-    label = match.group(1).decode("ascii", "replace").lower()
-    join = match.group(2).strip().lower()
     begin, end = match.span(3)
-    value = match.group(3).decode("utf-8", "replace").rstrip(".,;:!?)\"'")
-    weight = _weight(page.raw, name, join, value, begin, end)
+    if end - begin < _SHORTEST:
+        return None
+    start = match.start()
+    value = page.raw[begin:end].decode("utf-8", "replace").rstrip(".,;:!?)\"'")
+    weight = _weight(page.raw, name, match.group(2).strip().lower(), value, begin, end)
     if weight and _AGAINST.search(page.around(start, end, REACH)):
         weight -= 1
     if _EXAMPLE.search(page.lowered, max(0, start - 20), start):
@@ -237,14 +238,14 @@ def _valued(page: Page, name: str, match: Any) -> _Found | None:
         kind, weight = Secret.LOGIN, min(3, weight + 1)
     else:
         kind = Secret.PASSWORD
-    return kind, start, weight, f"{label} is", value
+    return kind, start, weight, f"{match.group(1).decode('ascii', 'replace').lower()} is", value
 
 
 def _weight(raw: bytes, name: str, join: bytes, value: str, begin: int, end: int) -> int:
     """0 for what is no secret, 1 for what may be one, 2 for what looks like one."""
     if name == "pin":
         return 2
-    if len(value) < 4 or value.lower() in _COMMON or _PLACEHOLDER.fullmatch(value):
+    if len(value) < _SHORTEST or value.lower() in _COMMON or _PLACEHOLDER.fullmatch(value):
         return 0
     if any(not letter.isalpha() for letter in value.replace("'", "").replace("-", "")):
         return 2

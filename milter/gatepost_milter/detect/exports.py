@@ -13,7 +13,7 @@ from enum import StrEnum
 from itertools import islice
 
 from gatepost_milter.detect.identifiers import EXAMINED, MOST
-from gatepost_milter.detect.pages import Page, Sieve, pattern
+from gatepost_milter.detect.pages import Page, Sieve
 
 
 class Form(StrEnum):
@@ -99,15 +99,15 @@ def _alternatives(words: frozenset[str]) -> str:
     return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
 
 
+_ANY = f"(?:{_alternatives(_HEADS)})"
+_CELL = rf"(?:^|[\t|;,])[\"' *]*{_ANY}\b"
 _SIEVE = Sieve(
     {
-        "identity": rf"(?i)\b(?:{_alternatives(_IDENTITY)})\b",
-        "sensitive": rf"(?i)\b(?:{_alternatives(_SENSITIVE)})",
-        "program": rf"(?i)\b(?:{_alternatives(frozenset().union(*(heads for _, heads in _PROGRAMS)))})\b",
+        "cells": rf"(?im)(?:{_CELL}[^\n]*){{2}}{_CELL}",
+        "spaced": rf"(?im)^[ ]*(?:{_ANY}[ ]+){{3}}{_ANY}\b",
         "root": r"(?i)<(?:CTfile|ATfile|ASLfile|SuperStarReport|CTfpupilData)\b",
     }
 )
-_HEAD = pattern(rf"(?i)(?:^|[\s,;|\"])(?:{_alternatives(_HEADS)})(?:$|[\s,;|\"])")
 
 _FILE_NAMES = (
     (Form.TRANSFER, re.compile(r"[0-9]{3}[0-9L]{4}_(?:CTF|ATF|ASL|CML)_[0-9LXM]{7}_[0-9]{3}\.xml", re.IGNORECASE)),
@@ -142,9 +142,10 @@ def find(page: Page) -> tuple[Export, ...]:
     found: list[Export] = []
     if "root" in present:
         found += _roots(page)
-    if "identity" in present and ("sensitive" in present or "program" in present):
-        found += _tables(page)
-    return tuple(found)
+    tables = {
+        table.line: table for name in ("cells", "spaced") if name in present for table in _tables(page, name)
+    }
+    return (*found, *(tables[line] for line in sorted(tables)))
 
 
 def _roots(page: Page) -> Iterator[Export]:
@@ -164,25 +165,25 @@ def _roots(page: Page) -> Iterator[Export]:
     )
 
 
-def _tables(page: Page) -> Iterator[Export]:
+def _tables(page: Page, name: str) -> Iterator[Export]:
+    """The tables on the lines that one of the patterns finds."""
     raw = page.raw
-    position = 0
-    left = MOST_TABLES
-    for _ in range(EXAMINED):
-        match = _HEAD.search(raw, position)
-        if match is None:
-            return
-        begin = raw.rfind(b"\n", position, match.start() + 1) + 1 or position
-        end = raw.find(b"\n", match.start() + 1)
+    left, reached = MOST_TABLES, 0
+    for match in islice(_SIEVE.each(name, raw), EXAMINED):
+        start = match.start() + (raw[match.start() : match.start() + 1] == b"\n")
+        if start < reached:
+            continue
+        begin = max(raw.rfind(b"\n", max(0, start - _HEADLINE), start) + 1, start - _HEADLINE)
+        end = raw.find(b"\n", start)
         end = len(raw) if end < 0 else end
         table = _table(page, begin, end)
-        if table is not None:
-            yield table
-            position = _past_rows(raw, end, table.rows)
-            left -= 1
-        else:
-            position = end
-        if position >= len(raw) or not left:
+        if table is None:
+            reached = end
+            continue
+        yield table
+        reached = _past_rows(raw, end, table.rows)
+        left -= 1
+        if not left:
             return
 
 

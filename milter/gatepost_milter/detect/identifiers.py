@@ -27,6 +27,7 @@ EXAMINED = 20_000
 """Candidates of one shape that are examined on one page. No list that a school sends is longer, and a page made of
 nothing but near misses must not keep a worker busy."""
 
+_FEWEST_POSTCODES = 3
 _RUN = 400  # octets between two values of one list, in prose; in a table the next row may be further away
 _RUN_IN_ROWS = 2000
 
@@ -391,7 +392,9 @@ def _match(page: Page, kind: Kind, found: _Found, key: bytes) -> Match:
     values = list(found.values or ())
     reached = level(len(values))
     if kind is Kind.POSTCODE:
-        reached = level(_in_rows(page, values))
+        # Every signature has one; only a list of them says anything.
+        in_rows = _in_rows(page, values) if reached > 1 else 0
+        reached = level(in_rows) if in_rows >= _FEWEST_POSTCODES else 0
     return Match(
         kind=kind,
         where=page.where,
@@ -409,10 +412,13 @@ def _gather(page: Page, name: str, shape: _Shape, found: _Found) -> None:
     assert found.values is not None  # noqa: S101 - made with a dict above
     reach = _RUN_IN_ROWS if page.rows else _RUN
     unspoken: dict[str, int] = {}  # right by format and check digit, but no word says what they are
+    taken: set[str] = set()  # spellings that count already: a thread repeats its signatures
     examined = 0
     spoken_until = -1
     for start, end, text in _candidates(page, name):
         examined += 1
+        if text in taken:
+            continue
         value = shape.value(text)
         if not value:
             continue
@@ -428,10 +434,13 @@ def _gather(page: Page, name: str, shape: _Shape, found: _Found) -> None:
             if found.first < 0 or start < found.first:
                 found.first = start
             found.values[value] = None
+            taken.add(text)
             if len(found.values) >= MOST:
                 return
         elif len(unspoken) < MOST:
             unspoken.setdefault(value, start)
+            if not shape.share and len(unspoken) >= shape.alone:
+                taken.add(text)
     if shape.alone and len(unspoken) >= shape.alone and len(unspoken) >= shape.share * examined:
         first = min(unspoken.values())
         found.first = first if found.first < 0 else min(found.first, first)

@@ -6,6 +6,7 @@ made plain one by one (Unicode normalisation of a whole text is quadratic on hos
 
 from __future__ import annotations
 
+import codecs
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,9 +15,9 @@ from typing import Any
 
 import re2
 
-_OTHER = re.compile(r"[^\x00-\x7f]+")
 _LOOK_ALIKE = re.compile(r"[A-Za-z\u0370-\u03ff\u0400-\u052f]+")
-_GREEK_OR_CYRILLIC = re.compile(r"[\u0370-\u03ff\u0400-\u052f]")
+# The octets that begin Greek and Cyrillic letters in UTF-8, U+0340 to U+053F.
+_GREEK_OR_CYRILLIC = tuple(bytes([octet]) for octet in range(0xCD, 0xD5))
 _LATIN = re.compile(r"[A-Za-z]")
 
 _REMEMBERED = 20_000  # letters whose plain form is remembered; hostile text may use every letter there is
@@ -89,18 +90,31 @@ def _plain_letter(letter: str) -> str:
 _PLAIN = _Plain()
 
 
+def _make_plain(error: UnicodeError) -> tuple[bytes, int]:
+    """What the codec below writes for a run of letters that are not ASCII."""
+    assert isinstance(error, UnicodeEncodeError)  # noqa: S101 - it is only ever used to encode
+    run: str = error.object[error.start : error.end]
+    return run.translate(_PLAIN).encode("utf-8", "replace"), error.end
+
+
+# The encoder finds the letters to change ten times as fast as a pattern does.
+codecs.register_error("gatepost-plain", _make_plain)
+
+
+def _plain_octets(text: str) -> bytes:
+    raw = text.encode("ascii", "gatepost-plain")
+    if any(octet in raw for octet in _GREEK_OR_CYRILLIC):
+        raw = _LOOK_ALIKE.sub(_unmask, raw.decode("utf-8")).encode("utf-8")
+    return raw
+
+
 def plain(text: str) -> str:
     """The text in plain letters: no accents, no invisible characters, one kind of quote, dash and space, styled
     letters as ordinary ones, and letters of other scripts that pose as Latin ones undone.
 
     Case and line breaks stay. Text in ASCII comes back as it is.
     """
-    if text.isascii():
-        return text
-    text = _OTHER.sub(lambda run: run[0].translate(_PLAIN), text)
-    if _GREEK_OR_CYRILLIC.search(text):
-        text = _LOOK_ALIKE.sub(_unmask, text)
-    return text
+    return text if text.isascii() else _plain_octets(text).decode("utf-8")
 
 
 def _unmask(word: re.Match[str]) -> str:
@@ -124,17 +138,22 @@ class Page:
         self._lowered: bytes | None = None
 
     @property
+    def source(self) -> str:
+        """The text as it came."""
+        return self._source
+
+    @property
     def plain(self) -> str:
         """The text in plain letters."""
         if self._plain is None:
-            self._plain = plain(self._source)
+            self._plain = self._source if self._source.isascii() else self.raw.decode("utf-8")
         return self._plain
 
     @property
     def raw(self) -> bytes:
         """The plain text as UTF-8, which is what patterns run on; offsets count its octets."""
         if self._raw is None:
-            self._raw = self.plain.encode("utf-8", "replace")
+            self._raw = _plain_octets(self._source)
         return self._raw
 
     @property

@@ -74,10 +74,11 @@ class Structure:
 
 def read(page: Page, *, subject: str = "") -> Structure:
     """The shape of one text. Raises DetectionError if it could not be searched."""
-    present = _SIEVE.which(page.lowered)
+    present = set(_SIEVE.which(page.lowered))
     marks = _count(page, "forward") if "forward" in present else 0
     shown = _shown(page) if "shown" in present else []
-    own = own_words(page)
+    quotes = not present.isdisjoint(("earlier", "forward")) or b">" in page.raw
+    own = own_words(page) if quotes else page.plain
     return Structure(
         forwards=max(marks, forwards_in(subject)),
         earlier=max(_count(page, "earlier") if "earlier" in present else 0, marks),
@@ -118,12 +119,14 @@ def own(page: Page) -> Page:
 def addresses(page: Page) -> tuple[str, ...]:
     """The different e-mail addresses in a text, in lower case; not Message-IDs and embedded pictures."""
     found: dict[str, None] = {}
+    seen: set[bytes] = set()
     lowered = page.lowered
     for match in islice(_SIEVE.each("address", lowered), EXAMINED):
-        text = match.group()
-        if len(text) > 254 or text in found:
+        start, end = match.span()
+        text = lowered[start:end]
+        if len(text) > 254 or text in seen:
             continue
-        start = match.start()
+        seen.add(text)
         if _PICTURE.search(text) or _NOT_ADDRESSES.search(_line_before(lowered, start)):
             continue
         found[text.decode("ascii").rstrip(".-")] = None

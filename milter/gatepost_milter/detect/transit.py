@@ -146,31 +146,34 @@ _WRAPPERS = (
 )
 
 
-def links(page: Page) -> tuple[Link, ...]:
-    """The links of a text that lead to private rooms and programs, each host and kind once.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Links:
+    """The links of a text: those worth a look, each host and name once, and all hosts, at most MOST_HOSTS."""
 
-    Raises DetectionError if the page could not be searched.
-    """
+    found: tuple[Link, ...] = ()
+    hosts: tuple[str, ...] = ()
+
+
+_NO_LINKS = Links()
+
+
+def links(page: Page) -> Links:
+    """The links of a text, in order. Raises DetectionError if it could not be searched."""
+    if b"://" not in page.raw and b"www." not in page.lowered:
+        return _NO_LINKS
+    hosts: dict[str, None] = {}
     found: dict[tuple[str, str], Link] = {}
     for start, url in _urls(page):
         host, path = _host_and_path(url)
+        if host and host not in hosts:
+            if len(hosts) >= MOST_HOSTS:
+                continue
+            hosts[host] = None
         kind, name = _leads(host, path)
-        if kind is not None and (host, name) not in found and len(found) < MOST_HOSTS:
+        if kind is not None and (host, name) not in found:
             line = page.line(start)
             found[host, name] = Link(kind=kind, host=host, name=name, where=page.where, line=line)
-    return tuple(found.values())
-
-
-def hosts(page: Page) -> tuple[str, ...]:
-    """The different hosts that a text links to, in lower case, at most MOST_HOSTS, for lists of hosts."""
-    found: dict[str, None] = {}
-    for _, url in _urls(page):
-        host, _ = _host_and_path(url)
-        if host:
-            found[host] = None
-            if len(found) >= MOST_HOSTS:
-                break
-    return tuple(found)
+    return Links(found=tuple(found.values()), hosts=tuple(hosts))
 
 
 def hrefs(source: str) -> str:
@@ -182,12 +185,14 @@ def hrefs(source: str) -> str:
     return "\n".join(html.unescape(each.decode("utf-8").strip()) for each in found)
 
 
-def _urls(page: Page) -> Iterable[tuple[int, str]]:
-    if b"://" not in page.raw and b"www." not in page.lowered:
-        return
+def _urls(page: Page) -> Iterator[tuple[int, str]]:
+    """Each different link, with the place of its first."""
+    seen: set[bytes] = set()
     for match in islice(_SIEVE.each("link", page.raw), EXAMINED):
-        url = match.group()[:8192].decode("utf-8", "replace")
-        yield match.start(), _unwrapped(url)
+        found = match.group()[:8192]
+        if found not in seen:
+            seen.add(found)
+            yield match.start(), _unwrapped(found.decode("utf-8", "replace"))
 
 
 def _unwrapped(url: str) -> str:
