@@ -10,7 +10,6 @@ import gc
 import importlib
 import os
 import pkgutil
-import resource
 import select
 import signal
 import socket
@@ -151,14 +150,13 @@ def examine(
         reason = reason or "it could not be read"
         attachments = [wire.opaque(leaf, reason), *attachments]
         visit.defects.append(Defect(code="opaque", where=wire.place(leaf), detail=reason))
-    used = resource.getrusage(resource.RUSAGE_SELF)
     return wire.Answer(
         attachments=tuple(attachments),
         defects=tuple(visit.defects[:1000]),
         texts=tuple(words.found) if words else (),
         members=budget.members_used,
         expanded=budget.expanded_used,
-        tired=tired or used.ru_utime + used.ru_stime > _TIRED_CPU_SECONDS,
+        tired=tired or time.process_time() > _TIRED_CPU_SECONDS,
         failure=failure,
     )
 
