@@ -27,6 +27,9 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+PrivateKey = X25519PrivateKey
+"""The whole private half of a seal key: two shares together."""
+
 _KEY = 32
 _PURPOSE = b"gatepost seal 1"
 _RECORD = b"\1" + bytes(11)

@@ -48,7 +48,7 @@ def to_seal() -> HeldMessage:
     )
 
 
-def private(key: sealing.NewKey) -> sealing.X25519PrivateKey:
+def private(key: sealing.NewKey) -> sealing.PrivateKey:
     return sealing.private_key((key.shares[0].text, "one"), (key.shares[1].text, "two"))
 
 

@@ -89,7 +89,7 @@ def test_a_key_that_was_not_sealed_to_is_named(key: NewKey) -> None:
 @given(pieces=st.lists(st.binary(max_size=200), max_size=6))
 def test_any_pieces_come_back_and_none_stands_in_clear(pieces: list[bytes]) -> None:
     """Whatever the message; and each message has a key of its own."""
-    private = sealing.X25519PrivateKey.from_private_bytes(b"\5" * 32)
+    private = sealing.PrivateKey.from_private_bytes(b"\5" * 32)
     public = sealing._base64(private.public_key().public_bytes_raw())
     sealer = Sealer("abc", [public])
     sealed = list(sealer.pieces(pieces))
@@ -100,7 +100,7 @@ def test_any_pieces_come_back_and_none_stands_in_clear(pieces: list[bytes]) -> N
 
 def test_a_damaged_head_is_an_error_and_no_crash() -> None:
     """It may have been read from a damaged disk."""
-    private = sealing.X25519PrivateKey.from_private_bytes(os.urandom(32))
+    private = sealing.PrivateKey.from_private_bytes(os.urandom(32))
     for head in ("", "{}", "[]", '{"keys": [{}], "record": "AA=="}', '{"keys": [], "record": "é"}'):
         with pytest.raises(SealError):
             Opener("abc", head, private)

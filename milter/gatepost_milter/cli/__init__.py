@@ -13,6 +13,7 @@ import click
 
 # Command name -> (module:attribute, one line of help). Kept here so that ``gatepost --help`` imports nothing.
 _COMMANDS = {
+    "audit": ("gatepost_milter.cli.audit:audit", "Read and check the record of who did what."),
     "check": ("gatepost_milter.cli.check:check", "Judge message files without a mail server."),
     "console": ("gatepost_milter.cli.console:console", "Run the review console, or add its accounts."),
     "courier": ("gatepost_milter.cli.services:courier", "Run the courier: send notices and releases."),
@@ -21,8 +22,13 @@ _COMMANDS = {
     "doctor": ("gatepost_milter.cli.doctor:doctor", "Find what is wrong, and the command that mends it."),
     "milter": ("gatepost_milter.cli.services:milter", "Run the milter that Postfix talks to."),
     "policy": ("gatepost_milter.cli.policy:policy", "List, show and test policies."),
-    "postfix": ("gatepost_milter.cli.postfix:postfix", "Take gatepost out of Postfix in an emergency; put it back."),
-    "quarantine": ("gatepost_milter.cli.quarantine:quarantine", "Review what is held."),
+    "postfix": (
+        "gatepost_milter.cli.postfix:postfix",
+        "Take gatepost out of Postfix in an emergency; put it back.",
+    ),
+    "quarantine": ("gatepost_milter.cli.keeping:quarantine", "Review what is held."),
+    "seal": ("gatepost_milter.cli.seal:seal", "Make the key of sealed mail."),
+    "subject": ("gatepost_milter.cli.audit:subject", "Export what is held about one person."),
 }
 
 

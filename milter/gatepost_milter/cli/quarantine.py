@@ -27,13 +27,12 @@ from rich.text import Text
 from gatepost_config.documents import load_settings
 from gatepost_config.errors import ConfigError
 from gatepost_config.settings import DEFAULT_PATH, Settings
-from gatepost_config.words import Action
 from gatepost_milter.cli.configured import CannotError
 from gatepost_quarantine import notices
 from gatepost_quarantine.audit import Event
 from gatepost_quarantine.held import HeldMessage, State
-from gatepost_quarantine.sql import open_store
-from gatepost_quarantine.store import ConflictError, Filter, NotFoundError, Store, StoreError
+from gatepost_quarantine.sql import SqlStore, open_store
+from gatepost_quarantine.store import ConflictError, Filter, NotFoundError, StoreError
 
 _SHORT = 8
 _MANY = 10
@@ -53,7 +52,7 @@ _STYLES = {
     State.EXPIRED: "dim",
 }
 
-_Decide = Callable[[Store, str], HeldMessage]
+_Decide = Callable[[SqlStore, str], HeldMessage]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +162,7 @@ def release(
     """Deliver held messages as they were sent. The courier does it; asked twice, the first answer stands."""
     by = actor or _login()
 
-    def decide(store: Store, held_id: str) -> HeldMessage:
+    def decide(store: SqlStore, held_id: str) -> HeldMessage:
         return store.release(held_id, recipients=recipients, to=to, actor=by, reason=reason)
 
     _decide_all(config, ids, decide, as_json=as_json)
@@ -192,7 +191,7 @@ def deny(
     by = actor or _login()
     settings = _settings(config)
 
-    def decide(store: Store, held_id: str) -> HeldMessage:
+    def decide(store: SqlStore, held_id: str) -> HeldMessage:
         owed = notices.denied(store.get(held_id), gateway=settings.gateway, recipients=recipients, told=tell)
         return store.deny(
             held_id, recipients=recipients, actor=by, reason=reason, notices=() if no_notice else owed
@@ -215,7 +214,7 @@ def delete(config: Path, as_json: bool, ids: tuple[str, ...], reason: str, actor
         click.confirm(f"Delete {what} for good?", abort=True)
     by = actor or _login()
 
-    def decide(store: Store, held_id: str) -> HeldMessage:
+    def decide(store: SqlStore, held_id: str) -> HeldMessage:
         store.delete(held_id, actor=by, reason=reason)
         return store.get(held_id)
 
@@ -255,7 +254,7 @@ def _settings(config: Path) -> Settings:
 
 
 @contextmanager
-def _store(config: Path) -> Iterator[tuple[Store, Settings]]:
+def _store(config: Path) -> Iterator[tuple[SqlStore, Settings]]:
     """The store of these settings; what it cannot do ends the command with exit code 2."""
     settings = _settings(config)
     try:
@@ -292,7 +291,7 @@ def _line(value: object) -> str:
 
 
 def _sealed(held: HeldMessage) -> bool:
-    return any(each.action is Action.SEAL for each in held.recipients)
+    return held.sealed
 
 
 def _age(at: datetime) -> str:

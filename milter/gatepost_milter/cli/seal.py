@@ -65,7 +65,7 @@ def try_(shares: tuple[Path, Path]) -> None:
     click.echo(f"They open what was sealed to {sealing.public_of(private)}.")
 
 
-def private_key(first: Path, second: Path) -> sealing.X25519PrivateKey:
+def private_key(first: Path, second: Path) -> sealing.PrivateKey:
     """The key of two share files, asking for both passphrases. Raises SealError and CannotError."""
     pairs = []
     for path in (first, second):
