@@ -27,6 +27,9 @@ _STOP_DEADLINE = 20.0
 Line = Mapping[str, Any]
 
 
+CONSOLE_PORT = 8025
+
+
 class GatewayError(Exception):
     """A process of the gateway did not start or ended; the text holds the last that it said."""
 
@@ -150,13 +153,16 @@ class Gateway:
                 "retry": [0.5],
             },
             "metrics": {"listen": ""},
+            "console": {"listen": f"127.0.0.1:{_console_port()}"},
             "log": {"format": "json"},
         }
         # Every JSON text is a YAML text.
         settings = _laid_over(private, overrides or {})
         self.config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        self.console_url = f"http://{settings['console']['listen']}"
         self.milter: Process
         self.courier: Process
+        self.console: Process | None = None
 
     def start_milter(self) -> None:
         """Start the milter and wait until its socket answers. Raises GatewayError."""
@@ -171,6 +177,23 @@ class Gateway:
     def start_courier(self) -> None:
         """Start the courier; what it owes is kept until it runs, so nobody needs to wait."""
         self.courier = Process("courier", "--config", str(self.config))
+
+    def start_console(self, *, name: str, password: str) -> bool:
+        """Make a reviewer's account and start the console; False if its parts are not installed here."""
+        secret = self.home / "console-password"
+        secret.write_text(password + "\n", encoding="utf-8")
+        made = self.run("console", "add-user", name, "--role", "reviewer", "--password-file", str(secret))
+        secret.unlink()
+        if made.returncode != 0:
+            return False
+        self.console = Process("console", "--config", str(self.config))
+        host, _, port = self.console_url.removeprefix("http://").rpartition(":")
+        deadline = time.monotonic() + _START_DEADLINE
+        while not _takes_calls(host, int(port)):
+            if not self.console.running() or time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)  # nothing tells us; the deadline above bounds the asking
+        return True
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a ``gatepost`` command that takes ``--config``, and give what it printed."""
@@ -191,6 +214,8 @@ class Gateway:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.console is not None:
+            self.console.stop()
         self.courier.stop()
         self.milter.stop()
 
@@ -201,6 +226,25 @@ class Gateway:
             except (FileNotFoundError, ConnectionRefusedError):
                 return False
             return True
+
+
+def _console_port() -> int:
+    """The console's usual port; if somebody has it already, any free one."""
+    for port in (CONSOLE_PORT, 0):
+        try:
+            with socket.create_server(("127.0.0.1", port)) as probe:
+                return int(probe.getsockname()[1])
+        except OSError:
+            continue
+    raise GatewayError("no port of this machine is free")
+
+
+def _takes_calls(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
 
 
 def _gatepost() -> str:

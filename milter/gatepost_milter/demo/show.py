@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from gatepost_milter.demo.gateway import Line
 from gatepost_milter.demo.logins import PASSWORD
 from gatepost_milter.demo.samples import DOMAIN, TEACHER, Fate
 from gatepost_milter.demo.stage import Reason, Result, Stage
+
+REVIEWER = "reviewer"
+"""The demo's account of the console."""
 
 _COLOURS = {Fate.DELIVERED: "green", Fate.HELD: "yellow", Fate.REFUSED: "red", Fate.LOST: "bold white on red"}
 
@@ -53,7 +57,18 @@ def as_json(results: Sequence[Result], *, mta: str) -> str:
 
 
 def show_invitation(console: Console, stage: Stage) -> None:
-    """How to send mail of one's own while the demo stays up."""
+    """Where the console is, and how to send mail of one's own while the demo stays up.
+
+    The console's account is made here: only a demo that stays needs one.
+    """
+    password = secrets.token_urlsafe(9)
+    if stage.gateway.start_console(name=REVIEWER, password=password):
+        console.print(
+            Text(f"\nReview what is held: {stage.gateway.console_url} (name {REVIEWER}, password {password})"),
+            soft_wrap=True,
+        )
+    else:
+        console.print(Text("\nThe console's parts are not installed here: pip install 'gatepost[console]'"))
     outside = f"swaks --server 127.0.0.1:{stage.port} --from you@outside.example --to {TEACHER}"
     inside = (
         f"swaks --server 127.0.0.1:{stage.submission} --auth PLAIN --auth-user {TEACHER} "
