@@ -334,6 +334,9 @@ def test_dates_of_birth(text: str, count: int) -> None:
         "Fixtures\n" + "\n".join(f"Wimbledon Dulwich {day}/06/2022" for day in range(1, 12)),
         "Staff,Start date\n" + "\n".join(f"Anna Smith,0{day}/09/2012" for day in range(1, 9)),
         "\n".join(f"Anna Smith {day}/03/2014" for day in range(1, 5)),  # four are no list
+        "\n".join(f"Anna Smith <a@x.example>  Wed, {day} Mar 2014 10:00" for day in range(1, 9)),  # a thread
+        "\n".join(f"Anna Smith {day} March 2014 10:00" for day in range(1, 9)),
+        "\n".join(f"Anna Smith wrote on Friday, {day} March 2014" for day in range(1, 9)),
         "DOB: 12/03/1961",  # grown up
         "DOB: 31/02/2014",
         "Born in 2014, she likes maths.",

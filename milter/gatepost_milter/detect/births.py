@@ -50,6 +50,8 @@ _OTHER = re.compile(
 _NAME_BESIDE = re.compile(
     rb"[A-Z][a-z'-]{1,30},? {1,2}[A-Z][a-z'-]{1,30}|[A-Z][a-z'-]{1,30}[,\t;|]\s?[A-Z][a-z'-]{1,30}"
 )
+_WEEKDAY = re.compile(rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]{0,6},? ?\Z")
+_TIME = re.compile(rb",?[ T]{1,3}(?:at )?\d{1,2}[:.]\d{2}")
 _SERIAL = re.compile(rb"[34]\d{4}(?:\.0)?\Z")
 _EPOCH = date(1899, 12, 30)  # day nought of a spreadsheet's calendar
 _LINE = 4096
@@ -75,7 +77,7 @@ def births(page: Page, *, key: bytes, today: date) -> Match | None:
         if start <= spoken_until or _is_said(page, start):
             spoken_until = end + (_LINE if page.rows else _RUN)
             found.setdefault(value, start)
-        elif not denied and _has_name_beside(page, start):
+        elif not denied and _has_name_beside(page, start, end):
             listed.setdefault(value, start)
         else:
             other += 1
@@ -153,11 +155,17 @@ def _is_other(page: Page, start: int, end: int) -> bool:
     return _OTHER.search(lowered, above, stop if stop >= 0 else end + REACH) is not None
 
 
-def _has_name_beside(page: Page, start: int) -> bool:
-    """Whether a name starts the line: prose has dates beside names too."""
+def _has_name_beside(page: Page, start: int, end: int) -> bool:
+    """Whether a name starts the line: prose has dates beside names too.
+
+    A date with a day of the week, a time or an address beside it says when somebody wrote.
+    """
     raw = page.raw
     begin = max(raw.rfind(b"\n", max(0, start - REACH), start) + 1, start - REACH, 0)
-    return _NAME_BESIDE.match(raw[begin:start].lstrip(b' -*>\t"')) is not None
+    before = raw[begin:start]
+    if b"@" in before or _WEEKDAY.search(before) or _TIME.match(raw, end):
+        return False
+    return _NAME_BESIDE.match(before.lstrip(b' -*>\t"')) is not None
 
 
 def _serials(page: Page) -> Iterator[tuple[int, date]]:
