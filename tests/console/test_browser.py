@@ -149,7 +149,8 @@ def test_every_page_passes_axe(desk: Desk, chromium: Chromium, theme: str) -> No
         "/queue", "/queue?tab=all&q=invoice&rule=executable-attachment", "/queue?q=nothing",
         f"/held/{one}", f"/held/{kept[1].id}", f"/held/{kept[5].id}", f"/act?verb=release&id={one}",
         f"/act?verb=deny&id={one}&id={two}", f"/act?verb=delete&id={one}", f"/act?verb=mark&id={one}",
-        f"/act?verb=pass-on&id={one}", "/overview", "/policy", f"/held/{one}/raw", f"/held/{one}/body", "/none",
+        f"/act?verb=pass-on&id={one}", "/overview", "/policy", f"/held/{one}/raw", f"/held/{one}/body",
+        "/held/none",
     ]  # fmt: skip
     found: list[str] = []
     with served(desk.app) as url:

@@ -18,10 +18,9 @@ from sqlalchemy import (
     false,
     func,
     insert,
-    literal,
-    not_,
     or_,
     select,
+    true,
     tuple_,
     update,
 )
@@ -31,7 +30,7 @@ from gatepost_config.words import Direction
 from gatepost_quarantine.audit import Event, Verb
 from gatepost_quarantine.held import State
 from gatepost_quarantine.review import Item, Mark, Page, Place, RuleDay, Sight, Waiting, Wanted
-from gatepost_quarantine.sql import chain, records
+from gatepost_quarantine.sql import chain, records, search
 from gatepost_quarantine.sql.accounts import Accounts
 from gatepost_quarantine.sql.console_schema import console_key, doom
 from gatepost_quarantine.sql.console_schema import mark as mark_table
@@ -60,15 +59,24 @@ class SqlReview(Accounts):
 
     def page(self, wanted: Wanted, *, sight: Sight, after: Place | None = None, limit: int = 50) -> Page:
         """See Review.page."""
-        query = select(message.c.id).where(_visible(sight), *_conditions(wanted))
-        place = tuple_(message.c.received_at, message.c.id)
+        # Without a search, the states have an index in order of time; with one, the search drives.
+        by_state = bool(wanted.states) and not wanted.search
+        at, held_id = (
+            (recipient.c.received_at, recipient.c.message_id)
+            if by_state
+            else (message.c.received_at, message.c.id)
+        )
+        query = select(at, held_id).where(_visible(sight, held_id), *self._conditions(wanted, at, held_id))
+        if by_state:
+            query = query.where(recipient.c.state.in_(_words(wanted.states))).distinct()
+        elif wanted.states:
+            query = query.where(_in_state(wanted.states))
         if after is not None:
-            here = tuple_(literal(records.micros(after.received_at)), literal(after.held_id))
+            place, here = tuple_(at, held_id), tuple_(records.micros(after.received_at), after.held_id)
             query = query.where(place < here if wanted.newest_first else place > here)
-        columns = (message.c.received_at, message.c.id)
-        query = query.order_by(*(each.desc() for each in columns) if wanted.newest_first else columns)
+        query = query.order_by(*((at.desc(), held_id.desc()) if wanted.newest_first else (at, held_id)))
         with self._database.read() as connection:
-            ids = connection.execute(query.limit(limit + 1)).scalars().all()
+            ids = [row[1] for row in connection.execute(query.limit(limit + 1))]
             return Page(items=tuple(self._items(connection, ids[:limit])), more=len(ids) > limit)
 
     def item(self, held_id: str, *, sight: Sight) -> Item:
@@ -115,17 +123,25 @@ class SqlReview(Accounts):
 
     def waiting(self, *, sight: Sight) -> Waiting:
         """See Review.waiting."""
-        query = select(func.count(), func.min(message.c.received_at)).where(
-            _in_state({State.HELD}), _visible(sight)
-        )
+        first = self.page(Wanted(states=frozenset({State.HELD})), sight=sight, limit=1).items
+        held_id, held = recipient.c.message_id, recipient.c.state == State.HELD.value
+        everything = select(func.count(held_id.distinct())).where(held)
         with self._database.read() as connection:
-            count, oldest = connection.execute(query).one()
-        return Waiting(count=count, oldest=records.moment(oldest) if oldest is not None else None)
+            if sight.queues or not sight.ordinary:
+                count = connection.execute(everything.where(_visible(sight, held_id))).scalar_one()
+            else:
+                # Counting all from the index and taking the few confidential ones off is the faster way.
+                count = connection.execute(everything).scalar_one()
+                if not sight.confidential:
+                    theirs = Sight(ordinary=False, confidential=True, safeguarding=sight.safeguarding)
+                    count -= connection.execute(everything.where(_visible(theirs, held_id))).scalar_one()
+        return Waiting(count=count, oldest=first[0].held.received_at if first else None)
 
     def newer(self, than: datetime, *, sight: Sight) -> int:
         """See Review.newer."""
-        late = message.c.received_at > records.micros(than)
-        query = select(func.count()).select_from(message).where(late, _in_state({State.HELD}), _visible(sight))
+        held_id = recipient.c.message_id
+        late = and_(recipient.c.state == State.HELD.value, recipient.c.received_at > records.micros(than))
+        query = select(func.count(held_id.distinct())).where(late, _visible(sight, held_id))
         with self._database.read() as connection:
             return int(connection.execute(query).scalar_one())
 
@@ -136,9 +152,7 @@ class SqlReview(Accounts):
         day = message.c.received_at // _DAY
         direction = self._direction()
         query = (
-            select(
-                message_rule.c.rule, day.label("day"), direction.label("direction"), func.count().label("held")
-            )
+            select(message_rule.c.rule, day.label("day"), direction.label("direction"), func.count().label("held"))
             .select_from(message)
             .join(message_rule, message_rule.c.message_id == message.c.id)
             .join(recipient, and_(recipient.c.message_id == message.c.id, recipient.c.position == 0))
@@ -315,6 +329,24 @@ class SqlReview(Accounts):
                     found.append(at)
         return found
 
+    def _conditions(
+        self, wanted: Wanted, at: ColumnElement[int], held_id: ColumnElement[str]
+    ) -> list[ColumnElement[bool]]:
+        """What is wanted but the states, as conditions on a message's time and id."""
+        conditions: list[ColumnElement[bool]] = []
+        if wanted.rule:
+            conditions.append(
+                exists().where(message_rule.c.message_id == held_id, message_rule.c.rule == wanted.rule)
+            )
+        if wanted.queue:
+            reviewing = message_reviewer.alias()
+            conditions.append(exists().where(reviewing.c.message_id == held_id, reviewing.c.queue == wanted.queue))
+        if wanted.since is not None:
+            conditions.append(at >= records.micros(wanted.since))
+        if wanted.search:
+            conditions.append(search.matches(wanted.search, on_sqlite=self._database.on_sqlite))
+        return conditions
+
     def _direction(self) -> ColumnElement[str]:
         direction: ColumnElement[str] = (
             func.json_extract(recipient.c.record, "$.direction")
@@ -335,44 +367,26 @@ class SqlReview(Accounts):
         chain.append(connection, self._gateway, [event])
 
 
-def _visible(sight: Sight) -> ColumnElement[bool]:
-    """The messages that may be seen, as a condition on ``message``."""
-    reviewing = message_reviewer.alias()  # the query around it may read the table too
-    confidential = exists().where(
-        reviewing.c.message_id == message.c.id, reviewing.c.queue.in_(sorted(sight.safeguarding))
-    )
-    seen = []
+def _visible(sight: Sight, held_id: ColumnElement[str] = message.c.id) -> ColumnElement[bool]:
+    """The messages that may be seen, as a condition on their id."""
     if not (sight.ordinary or sight.confidential):
         return false()
+    seen: list[ColumnElement[bool]] = [true()]
+    # Few messages are confidential: their ids are found once, instead of asking for each message.
+    reviewing = message_reviewer.alias()
+    theirs = select(reviewing.c.message_id).where(reviewing.c.queue.in_(sorted(sight.safeguarding)))
     if not sight.confidential:
-        seen.append(not_(confidential))
+        seen.append(held_id.not_in(theirs))
     elif not sight.ordinary:
-        seen.append(confidential)
+        seen.append(held_id.in_(theirs))
     if sight.queues:
-        seen.append(
-            exists().where(reviewing.c.message_id == message.c.id, reviewing.c.queue.in_(sorted(sight.queues)))
-        )
-    return and_(literal(value=True), *seen)
+        ours = message_reviewer.alias()
+        seen.append(held_id.in_(select(ours.c.message_id).where(ours.c.queue.in_(sorted(sight.queues)))))
+    return and_(*seen)
 
 
-def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.states:
-        conditions.append(_in_state(wanted.states))
-    if wanted.rule:
-        conditions.append(
-            exists().where(message_rule.c.message_id == message.c.id, message_rule.c.rule == wanted.rule)
-        )
-    if wanted.queue:
-        conditions.append(
-            exists().where(message_reviewer.c.message_id == message.c.id, message_reviewer.c.queue == wanted.queue)
-        )
-    if wanted.since is not None:
-        conditions.append(message.c.received_at >= records.micros(wanted.since))
-    if wanted.search:
-        needle = records.clean(wanted.search).casefold()
-        conditions.append(message.c.search_text.contains(needle, autoescape=True))
-    return conditions
+def _words(states: frozenset[State]) -> list[str]:
+    return sorted(each.value for each in states)
 
 
 def _in_state(states: frozenset[State] | set[State]) -> ColumnElement[bool]:
