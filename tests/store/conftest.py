@@ -33,14 +33,22 @@ class PostgresServer:
     def start(self) -> None:
         """Make the cluster and wait until it takes connections."""
         self._run("initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8")
+        self.resume()
+
+    def resume(self) -> None:
+        """Start the server of a cluster that is there."""
         options = f"-c listen_addresses= -c unix_socket_directories={self.folder} -c max_connections=60"
         log = str(self.folder / "log")
         self._run("pg_ctl", "-D", str(self._data), "-w", "-t", "60", "-l", log, "-o", options, "start")
 
     def stop(self) -> None:
         """Stop the server and remove its folder."""
-        self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "-w", "stop")
+        self.halt()
         shutil.rmtree(self.folder)
+
+    def halt(self) -> None:
+        """Stop the server as a crash would: no goodbye to anybody, and recovery at the next start."""
+        self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "-w", "stop")
 
     def new_database(self) -> str:
         """The URL of a new, empty database."""
@@ -69,6 +77,16 @@ class PostgresServer:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A running server, or a skip with the reason."""
+    yield from _server()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A server of the test's own, to be stopped and started."""
+    yield from _server()
+
+
+def _server() -> Iterator[PostgresServer]:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not found:
         pytest.skip("PostgreSQL's server is not installed (Debian: apt-get install postgresql)")
