@@ -7,7 +7,7 @@ MINUTES ?= 10
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check lint types contracts unit fuzz setup setup-test freeze clean
+.PHONY: help demo test check lint types contracts unit fuzz bench setup setup-test freeze clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ unit: setup
 fuzz: setup-test ## try inspection on what a fuzzer makes of the corpus (MINUTES=10, TARGET=all)
 	@$(PYTHON) -c 'import atheris' 2>/dev/null || $(PYTHON) -m pip install -q -c tests/constraints.txt -e '.[fuzz]'
 	$(PYTHON) tests/fuzz/run.py $(TARGET) $(MINUTES)
+
+bench: setup-test ## messages a second beside a do-nothing filter and rspamd (ARGS='--profile 0' for a flame graph)
+	@mkdir -p tests/bench/results
+	$(PYTHON) tests/bench/throughput.py --against tests/bench/results/last.json --keep tests/bench/results/last.json $(ARGS)
 
 setup:
 	@tests/setup.sh run

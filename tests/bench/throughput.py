@@ -156,6 +156,7 @@ def gatepost(folder: Path) -> Iterator[tuple[Path, int]]:
         "workers": 2,
         "spool": {"directory": str(folder / "spool")},
         "store": {"url": f"sqlite:///{folder}/bench.db"},
+        "metrics": {"listen": "127.0.0.1:0"},
         "drain": 2,
     }
     path = folder / "gatepost.yaml"
@@ -270,7 +271,8 @@ def profile(arguments: argparse.Namespace, folder: Path) -> int:
     write_message(eml, column.attachment)
     with gatepost(folder) as (sock, pid):
         command = [str(Path(sys.executable).parent / "py-spy"), "record", "--subprocesses", "--pid", str(pid)]
-        command += ["--duration", "15", "--rate", "500", "--output", str(output), "--nonblocking"]
+        # Only who holds the interpreter: most threads wait, and looking at each would take longer than the run.
+        command += ["--duration", "15", "--rate", "100", "--gil", "--output", str(output), "--nonblocking"]
         with subprocess.Popen(command) as spy:
             while spy.poll() is None:
                 drive(driver, sock, pid, column, eml, arguments.scale)
@@ -284,7 +286,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="counted rounds; one more warms up (3)")
     parser.add_argument("--scale", type=float, default=1.0, help="factor on the number of messages (1.0)")
     parser.add_argument("--keep", type=Path, help="write the figures to this JSON file")
-    parser.add_argument("--against", type=Path, help="compare with the figures of an earlier run")
+    parser.add_argument("--against", type=Path, help="compare with the figures of an earlier run, if there is one")
     columns = range(len(COLUMNS))
     parser.add_argument("--profile", type=int, choices=columns, help="profile gatepost under this column instead")
     arguments = parser.parse_args()
@@ -295,11 +297,12 @@ def main() -> int:
             return profile(arguments, folder)
         figures = measure(arguments, folder)
     print(table(figures))
-    if arguments.against:
+    if arguments.against and arguments.against.exists():
         print(compare(figures, arguments.against))
     if arguments.keep:
         spread = statistics.median(run["cpu_ms"] for run in figures["gatepost"].values())
-        kept = {"cores": os.cpu_count(), "median_cpu_ms": spread, "figures": figures}
+        # The load says how far to trust it: one process of the driver and two of a filter is all there should be.
+        kept = {"cores": os.cpu_count(), "load": os.getloadavg()[0], "median_cpu_ms": spread, "figures": figures}
         arguments.keep.write_text(json.dumps(kept, indent=2) + "\n")
     return 0
 

@@ -147,7 +147,7 @@ BROKEN = [
     ("queue_ids", {"enable_long_queue_ids": "no"}, WARN, "used again", "postconf -e enable_long_queue_ids=yes"),
     ("oddities", {"header_size_limit": "4096"}, WARN, "header_size_limit", "postconf -e header_size_limit=102400"),
     ("oddities", {"line_length_limit": "998"}, WARN, "line_length_limit", "postconf -e line_length_limit=2048"),
-    ("oddities", {"message_strip_characters": ""}, WARN, "but not for its reader", "'message_strip_characters=\\0'"),
+    ("oddities", {"message_strip_characters": ""}, WARN, "not for its reader", "'message_strip_characters=\\0'"),
     ("oddities", {"message_strip_characters": "\\r"}, WARN, "signatures break", "'message_strip_characters=\\0'"),
     (
         "order",

@@ -416,7 +416,7 @@ def oddities(postfix: Postfix) -> Iterator[Diagnosis]:
         says = (
             "message_strip_characters takes out more than NUL: gatepost sees changed mail, and signatures break"
             if stripped
-            else "message_strip_characters is empty: a NUL ends a header field for gatepost, but not for its reader"
+            else "message_strip_characters is empty: a NUL ends a header field for gatepost, not for its reader"
         )
         yield warn(says, mend=postfix.set(f"message_strip_characters={_STRIP}"))
     if not faults:
