@@ -9,7 +9,7 @@ from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import BrowserContext, Page, Request, expect
+from playwright.sync_api import BrowserContext, Dialog, Page, Request, expect
 from support.console import PASSWORD, Desk, safeguarding, school_week, sealed, served
 from support.quarantine import MESSAGE, held
 
@@ -38,7 +38,7 @@ class Watched:
         self.page.on("requestfailed", self._failed)
         self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("dialog", lambda dialogue: (self.dialogues.append(dialogue.message), dialogue.dismiss()))
+        self.page.on("dialog", self._opened)
 
     def go(self, path: str) -> Page:
         """Open a page of the console."""
@@ -58,6 +58,10 @@ class Watched:
         """What the browser asked of anybody but the console, and the policy did not stop within the browser."""
         left = [each for each in self.asked if each not in self.stopped]
         return [each for each in left if not each.startswith((self.url, "about:"))]
+
+    def _opened(self, dialogue: Dialog) -> None:
+        self.dialogues.append(dialogue.message)
+        dialogue.dismiss()
 
     def _failed(self, request: Request) -> None:
         # Chromium reports what the page's policy forbids as a request, too; it is made up, and never sent.

@@ -104,7 +104,11 @@ def _challenge(verifier: str) -> str:
 @pytest.fixture
 def idp() -> Iterator[Idp]:
     """A provider on a free port."""
-    handler = type("Handler", (_Handler,), {})
+
+    class Handler(_Handler):
+        """The handler of this provider."""
+
+    handler = Handler
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     handler.idp = Idp(url=f"http://127.0.0.1:{server.server_address[1]}")
     thread = threading.Thread(target=server.serve_forever, daemon=True)
