@@ -149,7 +149,8 @@ class Store(Model):
     )
     seal_keys: list[SealKey] = Field(
         default=[],
-        description="Public keys that sealed messages are encrypted to, as `gatepost seal new-key` prints them; each "
+        description="Public keys that sealed messages are encrypted to, as `gatepost seal new-key` prints "
+        "them; each "
         "pair of roles can open by itself. Without one, sealed messages are kept in clear, though never shown.",
     )
 
@@ -162,7 +163,7 @@ class Keep(Model):
 
 
 class Retention(Model):
-    """How long what is kept. What is under a legal hold, and what is sealed and undecided, is kept until decided."""
+    """How long what is kept. What is under a legal hold, or sealed and undecided, is kept until decided."""
 
     released: Keep = Field(
         default=Keep(days=14, reason="A recipient may ask again for a message that did not arrive."),
@@ -170,11 +171,13 @@ class Retention(Model):
     )
     decided: Keep = Field(
         default=Keep(days=30, reason="A sender may object to a refusal, or a pattern of abuse may show."),
-        description="Bytes of any other message that was decided about, executables included, from the last decision.",
+        description="Bytes of any other message that was decided about, executables included, from the "
+        "last decision.",
     )
     unreviewed: Keep = Field(
         default=Keep(days=30, reason="Longer than any holiday in term; reviewers and a deputy were reminded."),
-        description="A message that nobody decided about, from its arrival. Then it expires: a known sender is told, "
+        description="A message that nobody decided about, from its arrival. Then it expires: a known "
+        "sender is told, "
         "and its reviewers get it in a report. It never expires before the last reminder.",
     )
     records: Keep = Field(
@@ -186,7 +189,9 @@ class Retention(Model):
         description="Text of the notices that were sent.",
     )
     audit: Keep = Field(
-        default=Keep(days=365, reason="A school year: who did what is needed as long as the record of the message."),
+        default=Keep(
+            days=365, reason="A school year: who did what is needed as long as the record of the message."
+        ),
         description="Names, addresses and reasons in the audit. The chain itself, without them, is never cut.",
     )
 
@@ -215,7 +220,8 @@ class Review(Model):
         default="", description="Role that gets the last reminder too; left out, only the reviewers get it."
     )
     auditor: str = Field(
-        default="", description="Role that is mailed the heads of the audit chains daily; left out, only syslog is."
+        default="",
+        description="Role that is mailed the heads of the audit chains daily; left out, only syslog is.",
     )
     terms: list[Term] = Field(
         default=[], description="School terms; days outside are no working days. Left out, every week counts."
@@ -243,7 +249,8 @@ class Courier(Model):
     notice_lifetime: float = Field(
         default=5 * 86_400,
         gt=0,
-        description="Seconds that a notice is tried again for; then it is given up, with an event. A release never is.",
+        description="Seconds that a notice is tried again for; then it is given up, with an event. A "
+        "release never is.",
     )
 
 
@@ -275,7 +282,8 @@ class Oidc(Model):
     """Signing in to the console with the school's own accounts (OpenID Connect)."""
 
     issuer: Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+$")] = Field(
-        description="Issuer URL, as in https://login.microsoftonline.com/TENANT/v2.0 or https://accounts.google.com."
+        description="Issuer URL, as in https://login.microsoftonline.com/TENANT/v2.0 or "
+        "https://accounts.google.com."
     )
     client_id: str = Field(min_length=1, description="Client id that the provider gave to the console.")
     client_secret_file: Path = Field(description="File that holds the client secret and nothing else.")

@@ -20,9 +20,12 @@ def clean(
     )
 
 
-def infected(subject: str) -> bytes:
-    """A letter with a program inside a zip."""
-    return clean(subject, attachments={"invoice.zip": zipped({"invoice.exe": program()})})
+def infected(subject: str, ballast: bytes = b"") -> bytes:
+    """A letter with a program inside a zip, and beside it a file of ``ballast`` if there is any."""
+    attachments = {"invoice.zip": zipped({"invoice.exe": program()})}
+    if ballast:
+        attachments["scan.dat"] = ballast
+    return clean(subject, attachments=attachments)
 
 
 def as_sent(delivered: bytes) -> bytes:

@@ -164,7 +164,7 @@ def test_one_unreadable_file_does_not_stop_the_others(tmp_path: Path, config: st
     result = CliRunner().invoke(check, ["--json", "--config", config, *names])
     assert result.exit_code == 2
     assert [json.loads(line)["verdict"] for line in result.stdout.splitlines()] == ["pass"]
-    assert "missing.eml: [Errno 2] No such file" in result.stderr
+    assert "missing.eml: cannot be read: No such file" in result.stderr
     assert "nobody.eml: no recipient in the header; name one with --recipient" in result.stderr
 
 

@@ -1,8 +1,8 @@
 """Every way known to us of hiding a program from a gateway while some mail client still hands it to its user.
 
 The cases come from the openings of draft-chen-email-mime-ambiguity-defense and RFC 7103, from public reports by
-users of mail programs and filters, and from what we know of mail programs ourselves; each is written anew. A case names the
-message, the name the program must be found under, and the defects that must be told.
+users of mail programs and filters, and from what we know of mail programs ourselves; each is written anew. A case
+names the message, the name the program must be found under, and the defects that must be told.
 """
 
 from __future__ import annotations

@@ -83,7 +83,8 @@ def check(
                 try:
                     verdict, inspection, took = _judge(message, judge, inspectors, settings, given)
                 except (OSError, PolicyError, InspectorsBusyError, NoRecipientError) as error:
-                    click.echo(f"gatepost: {message}: {error}", err=True)
+                    reason = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else error
+                    click.echo(f"gatepost: {message}: {reason}", err=True)
                     failed = True
                     continue
                 stopped = stopped or verdict.action in _STOPPED

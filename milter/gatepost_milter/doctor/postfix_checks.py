@@ -371,7 +371,7 @@ def original_recipient(postfix: Postfix) -> Iterator[Diagnosis]:
 
 
 def bcc(postfix: Postfix) -> Iterator[Diagnosis]:
-    """Postfix adds these recipients after the milters, even to a message that is held for everybody (tried)."""
+    """Postfix adds these recipients after the milters: they get a message that is held for some only (tried)."""
     faults = 0
     places: list[Service | None] = [None, *(each for each in postfix.services if each.command == "cleanup")]
     for place in places:
@@ -381,7 +381,7 @@ def bcc(postfix: Postfix) -> Iterator[Diagnosis]:
             if value := postfix.value(name, place):
                 faults += 1
                 yield warn(
-                    f"{name}={value}: these copies leave even when gatepost holds the message for everybody",
+                    f"{name}={value}: these copies leave even when gatepost holds the message for some recipients",
                     mend=_change(postfix, place, name, ""),
                 )
     if not faults:
