@@ -310,7 +310,7 @@ def test_a_page_learns_of_new_messages_and_keeps_its_place(desk: Desk, window: W
     focused = page.evaluate("document.activeElement.closest('tr').id")
     desk.store.deny(kept[0].id, actor="colleague")
     desk.keep(held(MESSAGE, received_at=desk.clock()))
-    page.evaluate("htmx.trigger('#shown', 'submit')")
+    page.evaluate("htmx.trigger('#shown', 'refresh')")
     expect(page.locator("#news")).to_contain_text("1 new message")
     expect(page.locator(f"#state-{kept[0].id}")).to_contain_text("Denied")
     assert page.evaluate("document.activeElement.closest('tr').id") == focused
