@@ -322,8 +322,8 @@ def test_a_confidential_message_is_opened_by_safeguarding_and_recorded(desk: Des
     message = desk.keep(safeguarding())
     window.sign_in("sam")
     page = window.page
-    page.click("text=Concern about a pupil")
-    expect(page.get_by_text("Confidential")).to_be_visible()
+    page.get_by_role("link", name="Concern about a pupil").click()
+    expect(page.locator(".state.confidential")).to_have_text("Confidential")
     page.click("#open-body")
     expect(page.locator("pre.mail")).to_contain_text("Please open the attached program.")
     assert [each.verb for each in desk.store.events(message.id)] == [Verb.HOLD, Verb.READ]
