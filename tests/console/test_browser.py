@@ -47,7 +47,7 @@ class Watched:
 
     def sign_in(self, name: str) -> None:
         """Sign in with the keyboard."""
-        self.go("/sign-in")
+        self.go("/sign-in").locator("input[name=name]:focus").wait_for()
         self.page.keyboard.type(name)
         self.page.keyboard.press("Tab")
         self.page.keyboard.type(PASSWORD)
