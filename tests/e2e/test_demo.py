@@ -54,7 +54,8 @@ def test_a_port_that_is_taken_is_said() -> None:
 def test_the_demo_stays_up_until_it_is_interrupted(tmp_path: Path) -> None:
     """It says how to send mail to it, and leaves no process and no folder behind."""
     with subprocess.Popen(
-        [GATEPOST, "demo", "--port", "0"],
+        # A shell's background job ignores SIGINT and its children inherit that, so this one asks for it back.
+        ["env", "--default-signal=INT", GATEPOST, "demo", "--port", "0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
