@@ -46,6 +46,8 @@ class LoginServer:
 
 
 class _Server(socketserver.ThreadingUnixStreamServer):
+    # Every smtpd connects as it starts, and one that finds the queue full ends; the library waits for five.
+    request_queue_size = 1024
     daemon_threads = True
     block_on_close = False
     logins: frozenset[str] = frozenset()
