@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBina
 
 from gatepost_quarantine.sql.schema import metadata
 
-__all__ = ["account", "console_key", "doom", "mark", "metadata", "session"]
+__all__ = ["account", "choice", "console_key", "doom", "mark", "metadata", "session"]
 
 # A local account. ``roles`` and ``queues`` are words with spaces between; ``password`` is an Argon2id hash.
 account = Table(
@@ -70,4 +70,14 @@ console_key = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("value", LargeBinary, nullable=False),
+)
+
+# What somebody chose for their own pages: a saved filter, or which columns they want.
+choice = Table(
+    "console_choice",
+    metadata,
+    Column("person", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
 )

@@ -30,7 +30,7 @@ from gatepost_config.words import Direction
 from gatepost_quarantine.audit import Event, Verb
 from gatepost_quarantine.held import State
 from gatepost_quarantine.review import Item, Mark, Page, Place, RuleDay, Sight, Waiting, Wanted
-from gatepost_quarantine.sql import chain, records, search
+from gatepost_quarantine.sql import chain, records, rule_days, search
 from gatepost_quarantine.sql.accounts import Accounts
 from gatepost_quarantine.sql.console_schema import console_key, doom
 from gatepost_quarantine.sql.console_schema import mark as mark_table
@@ -220,13 +220,19 @@ class SqlReview(Accounts):
     def pass_on(self, held_id: str, *, queue: str, actor: str, reason: str) -> None:
         """See Review.pass_on."""
         with self._database.write() as connection:
-            there = select(message.c.queue).where(message.c.id == held_id).with_for_update()
-            before = connection.execute(there).scalar_one_or_none()
-            if before is None:
+            there = select(message.c.queue, message.c.received_at).where(message.c.id == held_id)
+            row = connection.execute(there.with_for_update()).one_or_none()
+            if row is None:
                 raise NotFoundError(f"there is no held message {held_id}")
+            before, at = row.queue, row.received_at
+            mine = message_reviewer.c.message_id == held_id
+            reviewed_by = connection.execute(select(message_reviewer.c.queue).where(mine)).scalars().all()
+            first = and_(recipient.c.message_id == held_id, recipient.c.position == 0)
+            direction = Direction(connection.execute(select(self._direction()).where(first)).scalar_one())
             connection.execute(update(message).where(message.c.id == held_id).values(queue=queue))
-            connection.execute(delete(message_reviewer).where(message_reviewer.c.message_id == held_id))
-            connection.execute(insert(message_reviewer).values(message_id=held_id, queue=queue))
+            connection.execute(delete(message_reviewer).where(mine))
+            connection.execute(insert(message_reviewer).values(message_id=held_id, queue=queue, received_at=at))
+            rule_days.move(connection, held_id, at=at, direction=direction, before=reviewed_by, after=queue)
             self._record(connection, Verb.PASS_ON, actor, held_id, reason, {"from": before, "to": queue})
 
     def doom(self, held_id: str, *, actor: str, reason: str, due_at: datetime) -> None:

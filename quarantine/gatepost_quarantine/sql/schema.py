@@ -75,7 +75,21 @@ message_reviewer = Table(
     metadata,
     Column("message_id", Text, ForeignKey("message.id"), primary_key=True),
     Column("queue", Text, primary_key=True),
-    Index("message_reviewer_queue", "queue"),
+    Column("received_at", BigInteger, nullable=False, default=0, server_default="0"),
+    Index("message_reviewer_queue", "queue", "received_at", "message_id"),
+)
+
+# How many messages a rule had a part in holding: by the day it was (since 1970, UTC), the direction of the first
+# recipient, and all the roles that review the message (with spaces between), so that it can be counted for
+# anybody whose sight the roles decide. Kept in the transaction that holds a message or passes it on.
+rule_day = Table(
+    "rule_day",
+    metadata,
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("rule", Text, primary_key=True),
+    Column("direction", Text, primary_key=True),
+    Column("queues", Text, primary_key=True),
+    Column("held", BigInteger, nullable=False),
 )
 
 # Where it stands for one recipient. ``record`` is what never changes about the recipient.

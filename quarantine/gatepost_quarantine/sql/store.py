@@ -20,7 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from gatepost_quarantine.audit import Event, Link, Verb
 from gatepost_quarantine.held import Chunks, HeldMessage, HoldOutcome, Notice, State
-from gatepost_quarantine.sql import chain, chunks, decisions, outbox, records, search
+from gatepost_quarantine.sql import chain, chunks, decisions, outbox, records, rule_days, search
 from gatepost_quarantine.sql.copies import Copying
 from gatepost_quarantine.sql.kept import Keeping, vacuum
 from gatepost_quarantine.sql.schema import chunk, key_window, message, message_reviewer, message_rule, recipient
@@ -113,11 +113,14 @@ class SqlStore(Sealing, Keeping, Copying):
             at = records.micros(held.received_at)
             _RULE.run_all(connection, [{"message_id": held.id, "rule": each, "received_at": at} for each in rules])
             queues = records.queues(held)
-            _REVIEWER.run_all(connection, [{"message_id": held.id, "queue": each} for each in queues])
+            reviewers = [{"message_id": held.id, "queue": each, "received_at": at} for each in queues]
+            _REVIEWER.run_all(connection, reviewers)
             size = pieces.keep(connection, held.id)
             if size != held.size:
                 raise StoreError(f"the message has {size:,} bytes, not {held.size:,}: nothing was kept")
             outbox.owe_notices(connection, notices, held_id=held.id, now=now)
+            direction = held.recipients[0].direction
+            rule_days.add(connection, rules, at=at, direction=direction, queues=queues)
             if held.sealed:
                 events = [*events, self._sealed_event(held, actor=events[0].actor if events else _GATEPOST_MILTER)]
             chain.append(connection, self._gateway, events)
