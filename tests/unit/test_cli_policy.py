@@ -131,7 +131,7 @@ def test_the_schema_describes_what_the_loader_takes() -> None:
     assert schema["$defs"]["Rule"]["additionalProperties"] is False
 
 
-@pytest.mark.parametrize("command", ["list", "show", "test", "facts", "schema"])
+@pytest.mark.parametrize("command", ["list", "show", "test", "diff", "facts", "schema"])
 def test_every_command_shows_an_example(command: str) -> None:
     """--help is the first place where people look."""
     assert "Example: gatepost policy" in CliRunner().invoke(policy, [command, "--help"]).stdout

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from gatepost_config.documents import load_settings
+from gatepost_config.documents import load_policy, load_settings
 from gatepost_config.errors import ConfigError
+from gatepost_config.policy_document import PolicyDocument
 from gatepost_config.settings import DEFAULT_PATH, School, Settings
 
 EXAMPLE_DOMAIN = "school.example"
@@ -30,6 +31,14 @@ def settings_for(config: Path | None) -> Settings:
         return Settings(school=School(name="Example School", domains=[EXAMPLE_DOMAIN]))
     try:
         return load_settings(config or DEFAULT_PATH)
+    except ConfigError as error:
+        raise CannotError(str(error)) from None
+
+
+def document_named(name: str) -> PolicyDocument:
+    """The policy document of that name or path, read and checked but not compiled. Raises CannotError."""
+    try:
+        return load_policy(name)
     except ConfigError as error:
         raise CannotError(str(error)) from None
 

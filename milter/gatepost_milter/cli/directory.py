@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from gatepost_config.addresses import domain_of
@@ -20,6 +18,7 @@ from gatepost_config.domains import Domains
 from gatepost_config.errors import ConfigError, Problem
 from gatepost_config.settings import Settings
 from gatepost_milter.cli.configured import CannotError, settings_for
+from gatepost_milter.cli.printed import plain_table, print_json
 
 
 @click.group()
@@ -63,11 +62,11 @@ def check(
     except ConfigError as error:
         if not as_json:
             raise CannotError(str(error)) from None
-        _print_json({"folder": str(folder), "usable": False, "problems": _problems(error.problems)})
+        print_json({"folder": str(folder), "usable": False, "problems": _problems(error.problems)})
         context.exit(CannotError.exit_code)
     day = _day(at)
     if as_json:
-        _print_json(_summary(loaded, folder, day))
+        print_json(_summary(loaded, folder, day))
     else:
         _show_summary(loaded, day)
     context.exit(1 if loaded.problems else 0)
@@ -99,7 +98,7 @@ def lookup(
     domains = Domains(school=settings.school.domains)
     answer = _answer(loaded, domains, who, _day(at))
     if as_json:
-        _print_json(answer)
+        print_json(answer)
     else:
         _show_answer(answer)
     context.exit(0 if answer["known"] else 1)
@@ -168,7 +167,7 @@ def _problems(problems: tuple[Problem, ...]) -> list[dict[str, Any]]:
 
 def _show_summary(loaded: Directory, day: date) -> None:
     summary = _summary(loaded, Path(), day)
-    files = _table("File", "Layout", "Encoding", "Separator", "Rows", "In force", "Left out", "No address")
+    files = plain_table("File", "Layout", "Encoding", "Separator", "Rows", "In force", "Left out", "No address")
     for each in loaded.files:
         counts = (each.rows, each.loaded, each.left_out, each.unaddressed)
         files.add_row(
@@ -180,7 +179,7 @@ def _show_summary(loaded: Directory, day: date) -> None:
         )
     console = Console()
     console.print(files)
-    table = _table(f"On {day}", "")
+    table = plain_table(f"On {day}", "")
     for kind, count in summary["kinds"].items():
         table.add_row(kind, str(count))
     for key in ("households", "not_now", "logins", "personal_addresses", "groups"):
@@ -255,7 +254,7 @@ def _person(loaded: Directory, person: Person, day: date) -> dict[str, Any]:
 
 
 def _show_answer(answer: dict[str, Any]) -> None:
-    table = _table(str(answer["asked"]), f"on {answer['at']}")
+    table = plain_table(str(answer["asked"]), f"on {answer['at']}")
     for title, person in (
         ("address of", answer["person"]),
         ("login of", answer["login_of"]),
@@ -289,14 +288,3 @@ def _domain_words(domain: dict[str, Any]) -> str:
     if domain["consumer"]:
         return f"where the public has its mail ({domain['group']})"
     return "in no list"
-
-
-def _table(*headings: str) -> Table:
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for position, heading in enumerate(headings):
-        table.add_column(Text(heading), no_wrap=position == 0)
-    return table
-
-
-def _print_json(data: Any) -> None:
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
@@ -15,11 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from gatepost_config.directory_load import load_directory
-from gatepost_config.documents import load_policy, shipped_policies
+from gatepost_config.documents import shipped_policies
 from gatepost_config.errors import ConfigError
 from gatepost_config.policy_document import PolicyDocument, Rule
 from gatepost_config.settings import Settings
-from gatepost_milter.cli.configured import CannotError, settings_for, with_policy
+from gatepost_milter.cli.configured import CannotError, document_named, settings_for, with_policy
+from gatepost_milter.cli.policy_diff import diff
+from gatepost_milter.cli.printed import plain_table, print_json
 from gatepost_milter.policy import document_tests
 from gatepost_milter.policy.facts import FACTS, KINDS
 from gatepost_milter.policy.policy import Policy, prepare
@@ -54,7 +55,7 @@ def list_(*, config: Path | None, as_json: bool) -> None:
         named.append(settings.policy)
     rows = []
     for name in named:
-        document = _document(name)
+        document = document_named(name)
         rows.append(
             {
                 "name": name,
@@ -67,9 +68,9 @@ def list_(*, config: Path | None, as_json: bool) -> None:
             }
         )
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
-    table = _table("Policy", "Title", "Version", "Rules", "In use")
+    table = plain_table("Policy", "Title", "Version", "Rules", "In use")
     for row in rows:
         table.add_row(
             *(Text(str(row[key])) for key in ("name", "title", "version", "rules")), "yes" if row["in_use"] else ""
@@ -83,7 +84,7 @@ def list_(*, config: Path | None, as_json: bool) -> None:
 def show(*, name: str | None, config: Path | None, as_json: bool) -> None:
     """Show a policy's rules, roles, limits and exemptions; without a name, the policy in use."""
     settings = with_policy(settings_for(config), name)
-    loaded = _prepare(_document(settings.policy), settings, people=True)
+    loaded = _prepare(document_named(settings.policy), settings, people=True)
     document = loaded.document
     for problem in loaded.problems:
         click.echo(f"gatepost: {problem}", err=True)
@@ -94,7 +95,7 @@ def show(*, name: str | None, config: Path | None, as_json: bool) -> None:
             for role, mailboxes in loaded.roles.items()
         }
         data["sha256"] = document.source.digest
-        _print_json(data)
+        print_json(data)
         return
     console = Console()
     console.print(Text(f"{document.title}, version {document.version}", style="bold"))
@@ -116,9 +117,9 @@ def test(*, names: tuple[str, ...], config: Path | None, as_json: bool) -> None:
     settings = settings_for(config)
     rows = [row for name in (names or (settings.policy,)) for row in _tested(name, settings)]
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     else:
-        table = _table("Policy", "Test", "Result")
+        table = plain_table("Policy", "Test", "Result")
         for row in rows:
             result = Text("passes", style="green") if row["passed"] else Text(row["message"], style="red")
             table.add_row(Text(row["policy"]), Text(row["test"]), result)
@@ -135,9 +136,9 @@ def facts(*, as_json: bool) -> None:
     """List the facts that a rule's condition may use."""
     rows = fact_rows()
     if as_json:
-        _print_json([{"fact": name, "type": kind, "meaning": meaning} for name, kind, meaning in rows])
+        print_json([{"fact": name, "type": kind, "meaning": meaning} for name, kind, meaning in rows])
         return
-    table = _table("Fact", "Type", "Meaning")
+    table = plain_table("Fact", "Type", "Meaning")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)
@@ -146,7 +147,7 @@ def facts(*, as_json: bool) -> None:
 @policy.command(epilog="Example: gatepost policy schema > gatepost-policy.schema.json")
 def schema() -> None:
     """Print the JSON Schema of policy documents, for editors."""
-    _print_json(PolicyDocument.model_json_schema())
+    print_json(PolicyDocument.model_json_schema())
 
 
 def fact_rows() -> list[tuple[str, str, str]]:
@@ -155,13 +156,6 @@ def fact_rows() -> list[tuple[str, str, str]]:
     for kind in KINDS.values():
         rows += [(f"{kind.name}.{field.name}", field.type.value, field.meaning) for field in kind.fields]
     return rows
-
-
-def _document(name: str) -> PolicyDocument:
-    try:
-        return load_policy(name)
-    except ConfigError as error:
-        raise CannotError(str(error)) from None
 
 
 def _prepare(document: PolicyDocument, settings: Settings, *, people: bool = False) -> Policy:
@@ -174,7 +168,7 @@ def _prepare(document: PolicyDocument, settings: Settings, *, people: bool = Fal
 
 
 def _tested(name: str, settings: Settings) -> list[dict[str, Any]]:
-    document = _document(name)
+    document = document_named(name)
     loaded = _prepare(document, with_policy(settings, name))
     try:
         results = document_tests.run(document, settings, loaded.among, loaded.roles)
@@ -187,7 +181,7 @@ def _tested(name: str, settings: Settings) -> list[dict[str, Any]]:
 
 
 def _rules(loaded: Policy) -> Table:
-    table = _table("Rule", "Clause", "What it is for", "Action", "Mode", "Queue")
+    table = plain_table("Rule", "Clause", "What it is for", "Action", "Mode", "Queue")
     for compiled in loaded.rules:
         rule = compiled.rule
         cells = (rule.id, rule.clause, rule.title, _actions(rule), rule.mode.value, rule.queue)
@@ -204,14 +198,14 @@ def _actions(rule: Rule) -> str:
 
 
 def _roles(loaded: Policy) -> Table:
-    table = _table("Role", "Title", "Mailboxes")
+    table = plain_table("Role", "Title", "Mailboxes")
     for name, mailboxes in loaded.roles.items():
         table.add_row(Text(name), Text(loaded.document.roles[name].title), Text("\n".join(mailboxes)))
     return table
 
 
 def _limits(document: PolicyDocument) -> Table:
-    table = _table("Limit or list", "Value")
+    table = plain_table("Limit or list", "Value")
     for name, value in document.limits.items():
         table.add_row(Text(f"limit.{name}"), Text(f"{value:,}" if isinstance(value, int) else value))
     for name, values in document.lists.items():
@@ -220,7 +214,7 @@ def _limits(document: PolicyDocument) -> Table:
 
 
 def _exemptions(document: PolicyDocument, today: date) -> Table:
-    table = _table("Exempt", "From rule", "As", "Until", "Approved by")
+    table = plain_table("Exempt", "From rule", "As", "Until", "Approved by")
     for each in document.exemptions:
         until = f"{each.until.isoformat()}{' (over)' if each.until < today else ''}"
         table.add_row(*(Text(cell) for cell in (each.who, each.rule, each.party, until, each.approved_by)))
@@ -231,12 +225,4 @@ def _today(settings: Settings) -> date:
     return datetime.now(ZoneInfo(settings.school.timezone)).date()
 
 
-def _table(*headings: str) -> Table:
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for position, heading in enumerate(headings):
-        table.add_column(heading, no_wrap=position == 0)
-    return table
-
-
-def _print_json(data: Any) -> None:
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+policy.add_command(diff)
