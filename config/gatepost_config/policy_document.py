@@ -134,6 +134,11 @@ class Rule(Model):
     )
     queue: str = Field(default="", description="The role that reviews what is held.")
     tell: list[str] = Field(default=[], description="Roles to notify; also the words sender and recipients.")
+    override: Literal["sender", "reviewer"] = Field(
+        default="sender",
+        description="Who may send on what the rule holds with confirm: the sender, with a reason, or only a "
+        "reviewer; the sender may then withdraw it or ask one.",
+    )
     mode: Mode = Field(default=Mode.ENFORCE, description="How far the rule may go.")
     code: Annotated[str, StringConstraints(pattern=r"^5\d\d 5\.\d{1,3}\.\d{1,3}$")] = Field(
         default="550 5.7.1", description="SMTP code and enhanced status code of a refusal: 552 5.3.4."

@@ -239,6 +239,16 @@ class Courier(Model):
         default="127.0.0.1:10026",
         description="Release listener with the DKIM signer only, for outbound mail and notices, as HOST:PORT.",
     )
+    way: Literal["listeners", "front-door"] = Field(
+        default="listeners",
+        description="How releases go back: through the release listeners, or through the front door, where "
+        "gatepost itself knows them by a one-time token; inbound and outbound then name that door.",
+    )
+    rescan: bool = Field(
+        default=True,
+        description="Whether a message that another policy held is judged again before its release goes out.",
+    )
+    rescan_deadline: float = Field(default=120, gt=0, description="Seconds that judging it again may take.")
     poll: float = Field(default=1.0, gt=0, description="Seconds between looks at the outbox.")
     retry: list[float] = Field(
         default=[30, 60, 300, 900, 3600],
@@ -322,6 +332,34 @@ class Console(Model):
     oidc: Oidc | None = Field(default=None, description="Sign-in with the school's own accounts, if wanted.")
 
 
+class SenderPages(Model):
+    """Where senders answer about mail of theirs that is held for confirmation."""
+
+    listen: HostPort = Field(
+        default="127.0.0.1:8026",
+        description="Where the pages listen, as HOST:PORT; a web server with TLS stands in front.",
+    )
+    public_url: Annotated[str, StringConstraints(pattern=r"^(https?://[^\s/?#]+(/[^\s?#]*[^\s/?#])?)?$")] = Field(
+        default="",
+        description="Address under which senders reach the pages, as https://mail.school.example/held; left out, "
+        "notices have no link.",
+    )
+    link_days: int = Field(default=7, ge=1, le=90, description="Days for which a link or reply address is good.")
+    reply_address: Mailbox | Literal[""] = Field(
+        default="",
+        description="Address whose plus-addresses take the words SEND and WITHDRAW as a reply; mail for it has to "
+        "come through this gateway. Left out, answers to notices go to notices.help.",
+    )
+
+    @field_validator("reply_address")
+    @classmethod
+    def _leaves_room(cls, value: str) -> str:
+        local = value.partition("@")[0]
+        if len(local) > 20 or "+" in local:
+            raise ValueError("the part before @ has at most 20 letters, and no plus: a long mark is added to it")
+        return value
+
+
 class Log(Model):
     """What is written to standard output, and how."""
 
@@ -368,6 +406,9 @@ class Settings(Model):
     notices: Notices = Field(default=Notices(), description="Who notices come from, and who answers questions.")
     metrics: Metrics = Field(default=Metrics(), description="Numbers for Prometheus.")
     console: Console = Field(default=Console(), description="The review console.")
+    sender_pages: SenderPages = Field(
+        default=SenderPages(), description="Where senders answer about mail that is held for confirmation."
+    )
     retention: Retention = Field(default=Retention(), description="How long what is kept, and why.")
     review: Review = Field(default=Review(), description="How reviewers are reminded of what waits for them.")
     log: Log = Field(default=Log(), description="What is written to standard output, and how.")
@@ -377,6 +418,11 @@ class Settings(Model):
     def attach(self, source: Source) -> None:
         """Remember where the settings were read from; the loader calls this once."""
         self._source = source
+
+    @property
+    def path(self) -> Path | None:
+        """The file that the settings were read from, if they were."""
+        return None if self._source is None else self._source.path
 
     def problem(self, path: Sequence[str | int], message: str, remedy: str = "") -> Problem:
         """A problem with the setting at ``path``, at its place in the file if the settings came from one."""

@@ -124,7 +124,8 @@ class Finding:
     for each recipient address (a monitored rule leaves ``pass``). ``queue`` is the role that reviews what
     is held, ``tell`` the roles to notify (also the words ``sender`` and ``recipients``). ``say`` is the
     sentence a person reads, ``mend`` what would let the message pass. ``source`` is ``file:line`` of the rule.
-    ``exemptions`` names, in words, those that took an action away from a recipient.
+    ``exemptions`` names, in words, those that took an action away from a recipient. ``override`` is who may send
+    on what is held for confirmation: ``sender`` or ``reviewer``.
     """
 
     rule: str
@@ -140,6 +141,7 @@ class Finding:
     reply: Reply = field(default_factory=Reply)
     source: str = ""
     exemptions: tuple[str, ...] = ()
+    override: str = "sender"
 
     @property
     def action(self) -> Action:
@@ -167,6 +169,7 @@ class Finding:
             "reply": {"code": self.reply.code, "status": self.reply.status, "text": self.reply.text},
             "source": self.source,
             "exemptions": list(self.exemptions),
+            "override": self.override,
         }
 
     @staticmethod
@@ -186,6 +189,7 @@ class Finding:
             reply=Reply(**data["reply"]),
             source=data["source"],
             exemptions=tuple(data.get("exemptions", ())),
+            override=data.get("override", "sender"),
         )
 
 

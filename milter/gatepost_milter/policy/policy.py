@@ -239,6 +239,7 @@ class Policy:
             reply=self._replies[rule.id],
             source=compiled.source,
             exemptions=tuple(exemptions),
+            override=rule.override,
         )
 
     def _exemption(self, rule: str, subject: Subject, case: _Case) -> str:
