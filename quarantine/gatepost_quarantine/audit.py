@@ -53,6 +53,9 @@ class Verb(StrEnum):
     SIGN_IN_REFUSED = "console:sign-in-refused"
     SIGN_OUT = "console:sign-out"
     ACCOUNT = "console:account"
+    BLOCK = "ruling:block"
+    EXEMPT = "ruling:exempt"
+    RULING_ENDED = "ruling:end"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

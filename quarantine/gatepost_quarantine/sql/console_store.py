@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -32,9 +31,10 @@ from gatepost_quarantine.held import State
 from gatepost_quarantine.review import Item, Mark, Page, Place, RuleDay, Sight, Waiting, Wanted
 from gatepost_quarantine.sql import chain, records, rule_days, search
 from gatepost_quarantine.sql.accounts import Accounts
-from gatepost_quarantine.sql.console_schema import console_key, doom
+from gatepost_quarantine.sql.console_schema import doom
 from gatepost_quarantine.sql.console_schema import mark as mark_table
 from gatepost_quarantine.sql.database import Database
+from gatepost_quarantine.sql.keys import shared_key
 from gatepost_quarantine.sql.schema import message, message_reviewer, message_rule, recipient
 from gatepost_quarantine.store import ConflictError, NotFoundError
 
@@ -279,15 +279,7 @@ class SqlReview(Accounts):
 
     def key(self, name: str) -> bytes:
         """See Review.key."""
-        query = select(console_key.c.value).where(console_key.c.name == name)
-        with self._database.read() as connection:
-            found = connection.execute(query).scalar_one_or_none()
-        if found is not None:
-            return bytes(found)
-        row = {"name": name, "value": secrets.token_bytes(32)}
-        with self._database.write() as connection:
-            connection.execute(self._insert(console_key).values(row).on_conflict_do_nothing())
-            return bytes(connection.execute(query).scalar_one())
+        return shared_key(self._database, name)
 
     # What these share
 

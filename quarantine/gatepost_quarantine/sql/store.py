@@ -22,7 +22,9 @@ from gatepost_quarantine.audit import Event, Link, Verb
 from gatepost_quarantine.held import Chunks, HeldMessage, HoldOutcome, Notice, State
 from gatepost_quarantine.sql import chain, chunks, decisions, outbox, records, rule_days, search
 from gatepost_quarantine.sql.copies import Copying
+from gatepost_quarantine.sql.history import Remembering
 from gatepost_quarantine.sql.kept import Keeping, vacuum
+from gatepost_quarantine.sql.rulings import Ruled
 from gatepost_quarantine.sql.schema import chunk, key_window, message, message_reviewer, message_rule, recipient
 from gatepost_quarantine.sql.schema import outbox as outbox_table
 from gatepost_quarantine.sql.sealed import Sealing
@@ -76,7 +78,7 @@ def _free_place(_dialect: str) -> Executable:
 _FREE_PLACE = Statement(_free_place)
 
 
-class SqlStore(Sealing, Keeping, Copying):
+class SqlStore(Ruled, Remembering, Sealing, Keeping, Copying):
     """The store on SQLite or PostgreSQL. Safe to use from many threads and, once opened, after a fork.
 
     ``gateway`` names the audit chain that this process writes. ``clock`` gives aware times.
