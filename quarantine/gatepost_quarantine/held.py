@@ -35,6 +35,14 @@ class State(StrEnum):
     EXPIRED = "expired"
 
 
+class Choice(StrEnum):
+    """What the known sender of a held message may answer: send it anyway, withdraw it, or ask a reviewer."""
+
+    SEND = "send"
+    WITHDRAW = "withdraw"
+    ASK = "ask"
+
+
 class NoticeKind(StrEnum):
     """Which mail is owed, and to whom it speaks."""
 
@@ -128,6 +136,21 @@ class Notice:
     message_id: str
     context: Mapping[str, Any]
     held_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SenderAnswer:
+    """What the sender of a held message answered; there is one for each message, and it stays.
+
+    ``via`` is ``page`` or ``reply``. ``reason`` is in the sender's own words.
+    """
+
+    held_id: str
+    choice: Choice
+    sender: str
+    reason: str
+    via: str
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

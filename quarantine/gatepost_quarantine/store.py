@@ -14,6 +14,7 @@ from gatepost_quarantine.held import (
     HeldRecipient,
     HoldOutcome,
     Notice,
+    SenderAnswer,
     State,
 )
 
@@ -155,6 +156,30 @@ class Store(Protocol):
         notices: Sequence[Notice] = (),
     ) -> HeldMessage:
         """Decide that these recipients never get it. The notices are owed only if this decides anything."""
+        ...
+
+    def answer(self, answer: SenderAnswer, *, notices: Sequence[Notice] = ()) -> SenderAnswer:
+        """Do what the sender answered about every recipient that is held; the notices are owed along with it.
+
+        The first answer stands: asked again, it comes back and nothing is done. Raises ConflictError when the
+        sender has no such choice (``choices.choices``), most often because somebody has decided meanwhile.
+        """
+        ...
+
+    def answers(self, ids: Sequence[str]) -> Mapping[str, SenderAnswer]:
+        """What the senders of these messages answered, by full id; who did not answer is not in it."""
+        ...
+
+    def requests(self, *, limit: int = 100) -> Sequence[SenderAnswer]:
+        """The senders who asked a reviewer about a message that still waits, the longest wait first."""
+        ...
+
+    def key(self, name: str) -> bytes:
+        """32 random bytes to sign with, shared by every process of this store, made at the first call."""
+        ...
+
+    def spend(self, token: str, *, until: datetime) -> bool:
+        """Use up a token; True the first time only. It is remembered until then, so it must be void after."""
         ...
 
     def delete(self, held_id: str, *, actor: str, reason: str = "") -> None:

@@ -15,6 +15,7 @@ from gatepost_quarantine.sql.base import Base
 from gatepost_quarantine.sql.schema import chain_head, chunk, message, recipient
 from gatepost_quarantine.sql.schema import event as event_table
 from gatepost_quarantine.sql.schema import outbox as outbox_table
+from gatepost_quarantine.sql.sender_schema import sender_answer
 from gatepost_quarantine.store import ConflictError, Waits
 
 _PAGE = 200
@@ -149,6 +150,7 @@ class Keeping(Base):
                 connection.execute(update(recipient).where(here).values(**kept))
             finished = and_(outbox_table.c.message_id == held.id, outbox_table.c.state != outbox.RowState.OWED)
             connection.execute(delete(outbox_table).where(finished))
+            connection.execute(delete(sender_answer).where(sender_answer.c.message_id == held.id))
             chain.append(connection, self._gateway, [self._event(Verb.FORGET, held, actor, reason)])
         return True
 

@@ -21,6 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from gatepost_quarantine.audit import Event, Link, Verb
 from gatepost_quarantine.held import Chunks, HeldMessage, HoldOutcome, Notice, State
 from gatepost_quarantine.sql import chain, chunks, decisions, outbox, records, rule_days, search
+from gatepost_quarantine.sql.answers import Answering
 from gatepost_quarantine.sql.copies import Copying
 from gatepost_quarantine.sql.history import Remembering
 from gatepost_quarantine.sql.kept import Keeping, vacuum
@@ -78,7 +79,7 @@ def _free_place(_dialect: str) -> Executable:
 _FREE_PLACE = Statement(_free_place)
 
 
-class SqlStore(Ruled, Remembering, Sealing, Keeping, Copying):
+class SqlStore(Answering, Ruled, Remembering, Sealing, Keeping, Copying):
     """The store on SQLite or PostgreSQL. Safe to use from many threads and, once opened, after a fork.
 
     ``gateway`` names the audit chain that this process writes. ``clock`` gives aware times.

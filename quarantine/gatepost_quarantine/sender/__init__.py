@@ -1,0 +1,1 @@
+"""Owns the sender pages: where the known sender of a held message answers, apart from the console."""
