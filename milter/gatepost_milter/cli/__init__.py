@@ -28,6 +28,7 @@ _COMMANDS = {
     ),
     "quarantine": ("gatepost_milter.cli.keeping:quarantine", "Review what is held."),
     "seal": ("gatepost_milter.cli.seal:seal", "Make the key of sealed mail."),
+    "simulate": ("gatepost_milter.cli.simulate:simulate", "Replay mails to see what a new policy would change."),
     "subject": ("gatepost_milter.cli.audit:subject", "Export what is held about one person."),
 }
 

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import click
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+
+PLAIN_WIDTH = 160
+"""Columns where the output is no terminal."""
+
+
+def wide_console() -> Console:
+    """Standard output; where it is no terminal, wide enough that tables are not folded at 80 columns."""
+    console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(highlight=False, width=PLAIN_WIDTH)
+    return console
 
 
 def plain_table(*headings: str) -> Table:
