@@ -28,6 +28,11 @@ class Sight:
     safeguarding: frozenset[str]
     queues: frozenset[str] = frozenset()
 
+    def covers(self, reviewed_by: frozenset[str]) -> bool:
+        """Whether a message that these roles review may be seen."""
+        category = self.confidential if self.safeguarding & reviewed_by else self.ordinary
+        return category and (not self.queues or bool(self.queues & reviewed_by))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
@@ -73,11 +78,36 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """How many there are, as far as it was worth counting; ``more`` tells whether there are more."""
+
+    count: int
+    more: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.count:,}{'+' if self.more else ''}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
     """How many messages wait for a decision, and since when the oldest has."""
 
-    count: int
+    tally: Tally
     oldest: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How the store is, for whoever looks at the overview. ``owed`` are mails that the courier has yet to send.
+
+    ``oldest_owed`` is in seconds, 0 if nothing is owed; ``free`` and ``floor`` are bytes, ``free`` -1 where the
+    database cannot tell.
+    """
+
+    owed: Tally
+    oldest_owed: float
+    free: int
+    floor: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,11 +176,11 @@ class Review(Protocol):
         ...
 
     def rules(self, *, sight: Sight) -> Sequence[str]:
-        """Every rule that had a part in holding a message that may be seen."""
+        """Every rule that had a part in holding a message of the last year that may be seen."""
         ...
 
     def queues(self, *, sight: Sight) -> Sequence[str]:
-        """Every role that reviews a message that may be seen."""
+        """Every role that reviews a message of the last year that may be seen."""
         ...
 
     def find(self, name: str, *, sight: Sight) -> str:
@@ -161,16 +191,20 @@ class Review(Protocol):
         """What waits for a decision."""
         ...
 
-    def newer(self, than: datetime, *, sight: Sight) -> int:
+    def newer(self, than: datetime, *, sight: Sight) -> Tally:
         """How many messages that wait were received after ``than``."""
         ...
 
+    def health(self) -> Health:
+        """How the store is."""
+        ...
+
     def by_rule(self, since: datetime, *, sight: Sight) -> Sequence[RuleDay]:
-        """What was held since then, by rule, day and direction."""
+        """What was held since the day of ``since`` (UTC), by rule, day and direction."""
         ...
 
     def marks_by_rule(self, since: datetime, *, sight: Sight) -> Mapping[str, tuple[int, int]]:
-        """For each rule, how many messages it had a part in holding since then, and how often it was wrong."""
+        """For each rule, most held first: what it had a part in holding since that day, and how often wrongly."""
         ...
 
     def marks(self, held_id: str) -> Sequence[Mark]:

@@ -44,13 +44,13 @@ ROLES = {
 """Each role by somebody who has it."""
 
 
-def configured(folder: Path, **console: Any) -> Settings:
-    """The settings of a school whose store is in this folder."""
+def configured(folder: Path, *, url: str = "", **console: Any) -> Settings:
+    """The settings of a school whose store is in this folder, or at the URL."""
     return Settings(
         school=School(name="Park School", domains=["school.example"]),
         policy="kings-college",
         gateway="mx1.school.example",
-        store=settings.Store(url=f"sqlite:///{folder / 'quarantine.db'}", free_floor=0),
+        store=settings.Store(url=url or f"sqlite:///{folder / 'quarantine.db'}", free_floor=0),
         console=Console(**console),
     )
 
@@ -63,8 +63,10 @@ def _first() -> Account:
 class Desk:
     """A console with its store, asked without a network."""
 
-    def __init__(self, folder: Path, *, reader: Reader | None = None, clock: Any = None, **console: Any) -> None:
-        self.settings = configured(folder, **console)
+    def __init__(
+        self, folder: Path, *, url: str = "", reader: Reader | None = None, clock: Any = None, **console: Any
+    ) -> None:
+        self.settings = configured(folder, url=url, **console)
         self.clock = clock or (lambda: datetime.now(UTC))
         self.store: SqlStore
         self.review: SqlReview

@@ -10,8 +10,6 @@ from urllib.parse import urlencode, urlsplit
 import structlog
 from starlette.responses import Response
 
-from gatepost_config.documents import load_policy
-from gatepost_config.errors import ConfigError
 from gatepost_quarantine import notices
 from gatepost_quarantine.audit import Event, Verb
 from gatepost_quarantine.console.desk import ForbiddenError, Visit, own_path
@@ -260,11 +258,8 @@ def _chosen(visit: Visit) -> list[str]:
 
 def _roles(visit: Visit) -> dict[str, str]:
     """The roles of the policy in force, with their titles."""
-    try:
-        document = load_policy(visit.desk.settings.policy)
-    except ConfigError:
-        return {}
-    return {name: each.title for name, each in document.roles.items()}
+    document = visit.desk.in_force.read().document
+    return {name: each.title for name, each in document.roles.items()} if document is not None else {}
 
 
 def _require_not_doomed(item: Item) -> None:

@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from gatepost_config.settings import Settings
 from gatepost_quarantine.console import shown
+from gatepost_quarantine.console.in_force import InForce
 from gatepost_quarantine.console.oidc import Provider
 from gatepost_quarantine.console.preview import Reader
 from gatepost_quarantine.console.rights import Person, Right, is_sealed, known_roles
@@ -37,6 +38,7 @@ class Desk:
     review: Review
     doorman: Doorman
     reader: Reader
+    in_force: InForce
     provider: Provider | None
     pages: Environment
     clock: Callable[[], datetime]

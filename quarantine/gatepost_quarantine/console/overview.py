@@ -7,9 +7,6 @@ from datetime import UTC, timedelta
 
 from starlette.responses import Response
 
-from gatepost_config.documents import load_policy
-from gatepost_config.errors import ConfigError
-from gatepost_config.policy_document import PolicyDocument
 from gatepost_config.words import Direction
 from gatepost_quarantine.console import charts
 from gatepost_quarantine.console.desk import Visit
@@ -32,14 +29,14 @@ def page(visit: Visit) -> Response:
         by_rule[each.rule] += each.count
     dates = [(first + timedelta(days=place)).date() for place in range(DAYS)]
     bars = [charts.Bar(day=each, counts=by_day.get(each.isoformat(), Counter())) for each in dates]
-    counts = visit.desk.store.counts()
-    document, trouble = _policy(visit)
+    health = review.health()
+    found = visit.desk.in_force.read()
     return visit.page(
         "overview.html",
         waiting=review.waiting(sight=sight),
-        counts=counts,
-        late=counts.oldest_owed > _LATE,
-        low=0 <= counts.free < 2 * counts.floor,
+        health=health,
+        late=health.oldest_owed > _LATE,
+        low=0 <= health.free < 2 * health.floor,
         bars=bars,
         chart=charts.days(bars, title=f"Findings of rules that held messages, by day, the last {DAYS} days"),
         total=sum(each.total for each in bars),
@@ -49,22 +46,16 @@ def page(visit: Visit) -> Response:
         directions=list(Direction),
         days=DAYS,
         rate_days=RATE_DAYS,
-        document=document,
-        trouble=trouble,
+        document=found.document,
+        trouble=found.trouble,
     )
 
 
 def policy(visit: Visit) -> Response:
     """The policy in force: its rules in order, with their modes and how often each held something."""
-    document, trouble = _policy(visit)
+    found = visit.desk.in_force.read()
     since = visit.desk.clock() - timedelta(days=RATE_DAYS)
     rates = visit.desk.review.marks_by_rule(since, sight=visit.who.sight)
-    return visit.page("policy.html", document=document, trouble=trouble, rates=rates, rate_days=RATE_DAYS)
-
-
-def _policy(visit: Visit) -> tuple[PolicyDocument | None, str]:
-    """The policy document that the settings name, or why it cannot be read."""
-    try:
-        return load_policy(visit.desk.settings.policy), ""
-    except ConfigError as error:
-        return None, str(error)
+    return visit.page(
+        "policy.html", document=found.document, trouble=found.trouble, rates=rates, rate_days=RATE_DAYS
+    )

@@ -13,7 +13,7 @@ from gatepost_quarantine.console import shown
 from gatepost_quarantine.console.desk import Visit
 from gatepost_quarantine.console.rights import Right
 from gatepost_quarantine.held import State
-from gatepost_quarantine.review import Item, Place, Wanted
+from gatepost_quarantine.review import Item, Place, Tally, Wanted
 
 PAGE = 50
 """Messages of one page."""
@@ -141,7 +141,7 @@ def news(visit: Visit) -> Response:
     since = _moment(visit.query("since"))
     # The ids are the page's own, but the page may be older than a right that was taken away.
     items = review.items(visit.request.query_params.getlist("shown")[:_LIVE], sight=sight)
-    newer = review.newer(since, sight=sight) if since is not None else 0
+    newer = review.newer(since, sight=sight) if since is not None else Tally(count=0)
     return visit.page("news.html", newer=newer, waiting=review.waiting(sight=sight), items=items)
 
 

@@ -25,6 +25,7 @@ from starlette.staticfiles import StaticFiles
 from gatepost_config.settings import Settings
 from gatepost_quarantine.console import act, body, detail, doors, guard, overview, queue
 from gatepost_quarantine.console.desk import Desk, ForbiddenError, Form, Visit, person_of, templates
+from gatepost_quarantine.console.in_force import InForce
 from gatepost_quarantine.console.oidc import Provider
 from gatepost_quarantine.console.preview import Reader
 from gatepost_quarantine.console.rights import Right
@@ -102,6 +103,7 @@ def application(
         review=review,
         doorman=Doorman(console, store, review, clock=clock),
         reader=reader,
+        in_force=InForce(settings),
         provider=provider,
         pages=templates(),
         clock=clock,

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
-    Column,
     ColumnElement,
     Connection,
     and_,
     cast,
     delete,
     exists,
-    false,
     func,
     insert,
     or_,
     select,
-    true,
-    tuple_,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -28,21 +25,21 @@ from sqlalchemy.dialects import postgresql, sqlite
 from gatepost_config.words import Direction
 from gatepost_quarantine.audit import Event, Verb
 from gatepost_quarantine.held import State
-from gatepost_quarantine.review import Item, Mark, Page, Place, RuleDay, Sight, Waiting, Wanted
-from gatepost_quarantine.sql import chain, records, rule_days, search
+from gatepost_quarantine.review import Health, Item, Mark, Page, Place, RuleDay, Sight, Tally, Waiting, Wanted
+from gatepost_quarantine.sql import chain, console_pages, records, rule_days
 from gatepost_quarantine.sql.accounts import Accounts
 from gatepost_quarantine.sql.console_schema import doom
 from gatepost_quarantine.sql.console_schema import mark as mark_table
 from gatepost_quarantine.sql.database import Database
 from gatepost_quarantine.sql.keys import shared_key
-from gatepost_quarantine.sql.schema import message, message_reviewer, message_rule, recipient
+from gatepost_quarantine.sql.outbox import RowState
+from gatepost_quarantine.sql.schema import message, message_reviewer, outbox, recipient
 from gatepost_quarantine.store import ConflictError, NotFoundError
 
-_DAY = 86_400_000_000
-"""Microseconds."""
+_MANY = 1000
+"""More than this is not counted, only said to be more."""
 
-_MANY_NAMES = 500
-"""Rules or roles that a page offers to choose from."""
+_YEAR = timedelta(days=365)
 
 
 def _utc_now() -> datetime:
@@ -59,30 +56,16 @@ class SqlReview(Accounts):
 
     def page(self, wanted: Wanted, *, sight: Sight, after: Place | None = None, limit: int = 50) -> Page:
         """See Review.page."""
-        # Without a search, the states have an index in order of time; with one, the search drives.
-        by_state = bool(wanted.states) and not wanted.search
-        at, held_id = (
-            (recipient.c.received_at, recipient.c.message_id)
-            if by_state
-            else (message.c.received_at, message.c.id)
-        )
-        query = select(at, held_id).where(_visible(sight, held_id), *self._conditions(wanted, at, held_id))
-        if by_state:
-            query = query.where(recipient.c.state.in_(_words(wanted.states))).distinct()
-        elif wanted.states:
-            query = query.where(_in_state(wanted.states))
-        if after is not None:
-            place, here = tuple_(at, held_id), tuple_(records.micros(after.received_at), after.held_id)
-            query = query.where(place < here if wanted.newest_first else place > here)
-        query = query.order_by(*((at.desc(), held_id.desc()) if wanted.newest_first else (at, held_id)))
         with self._database.read() as connection:
-            ids = [row[1] for row in connection.execute(query.limit(limit + 1))]
+            ids = self._ids(connection, wanted, sight=sight, after=after, limit=limit + 1)
             return Page(items=tuple(self._items(connection, ids[:limit])), more=len(ids) > limit)
 
     def item(self, held_id: str, *, sight: Sight) -> Item:
         """See Review.item."""
         with self._database.read() as connection:
-            query = select(message.c.id).where(message.c.id == records.clean(held_id), _visible(sight))
+            query = select(message.c.id).where(
+                message.c.id == records.clean(held_id), console_pages.visible(sight, message.c.id)
+            )
             items = self._items(connection, connection.execute(query).scalars().all())
         if not items:
             raise NotFoundError(f"there is no held message {held_id}")
@@ -91,18 +74,18 @@ class SqlReview(Accounts):
     def items(self, ids: Sequence[str], *, sight: Sight) -> Sequence[Item]:
         """See Review.items."""
         query = select(message.c.id).where(
-            message.c.id.in_([records.clean(each) for each in ids]), _visible(sight)
+            message.c.id.in_([records.clean(each) for each in ids]), console_pages.visible(sight, message.c.id)
         )
         with self._database.read() as connection:
             return self._items(connection, connection.execute(query).scalars().all())
 
     def rules(self, *, sight: Sight) -> Sequence[str]:
         """See Review.rules."""
-        return self._names(message_rule.c.rule, message_rule.c.message_id, sight)
+        return sorted({rule for rule, _queues in self._seen(sight) if rule})
 
     def queues(self, *, sight: Sight) -> Sequence[str]:
         """See Review.queues."""
-        return self._names(message_reviewer.c.queue, message_reviewer.c.message_id, sight)
+        return sorted({queue for _rule, queues in self._seen(sight) for queue in queues})
 
     def find(self, name: str, *, sight: Sight) -> str:
         """See Review.find."""
@@ -117,76 +100,70 @@ class SqlReview(Accounts):
             message.c.message_id.in_([wanted, bracketed]),
         )
         with self._database.read() as connection:
-            query = select(message.c.id).where(same, _visible(sight)).limit(2)
+            query = select(message.c.id).where(same, console_pages.visible(sight, message.c.id)).limit(2)
             ids = connection.execute(query).scalars().all()
         return str(ids[0]) if len(ids) == 1 else ""
 
     def waiting(self, *, sight: Sight) -> Waiting:
         """See Review.waiting."""
-        first = self.page(Wanted(states=frozenset({State.HELD})), sight=sight, limit=1).items
-        held_id, held = recipient.c.message_id, recipient.c.state == State.HELD.value
-        everything = select(func.count(held_id.distinct())).where(held)
+        wanted = Wanted(states=frozenset({State.HELD}))
         with self._database.read() as connection:
-            if sight.queues or not sight.ordinary:
-                count = connection.execute(everything.where(_visible(sight, held_id))).scalar_one()
-            else:
-                # Counting all from the index and taking the few confidential ones off is the faster way.
-                count = connection.execute(everything).scalar_one()
-                if not sight.confidential:
-                    theirs = Sight(ordinary=False, confidential=True, safeguarding=sight.safeguarding)
-                    count -= connection.execute(everything.where(_visible(theirs, held_id))).scalar_one()
-        return Waiting(count=count, oldest=first[0].held.received_at if first else None)
+            ids = self._ids(connection, wanted, sight=sight, limit=_MANY + 1)
+            oldest = select(message.c.received_at).where(message.c.id.in_(ids[:1]))
+            at = connection.execute(oldest).scalar_one_or_none()
+        return Waiting(tally=_tally(len(ids)), oldest=None if at is None else records.moment(at))
 
-    def newer(self, than: datetime, *, sight: Sight) -> int:
+    def newer(self, than: datetime, *, sight: Sight) -> Tally:
         """See Review.newer."""
-        held_id = recipient.c.message_id
-        late = and_(recipient.c.state == State.HELD.value, recipient.c.received_at > records.micros(than))
-        query = select(func.count(held_id.distinct())).where(late, _visible(sight, held_id))
+        wanted = Wanted(states=frozenset({State.HELD}), since=than + timedelta(microseconds=1))
         with self._database.read() as connection:
-            return int(connection.execute(query).scalar_one())
+            return _tally(len(self._ids(connection, wanted, sight=sight, limit=_MANY + 1)))
 
     # Statistics
 
+    def health(self) -> Health:
+        """See Review.health."""
+        owed = select(outbox.c.created_at).where(outbox.c.state == RowState.OWED.value)
+        with self._database.read() as connection:
+            some = owed.limit(_MANY + 1).subquery()
+            count, oldest = connection.execute(select(func.count(), func.min(some.c.created_at))).one()
+        return Health(
+            owed=_tally(count),
+            oldest_owed=0.0 if oldest is None else max(0, self._now() - oldest) / 1_000_000,
+            free=self._database.free(),
+            floor=self._database.floor,
+        )
+
     def by_rule(self, since: datetime, *, sight: Sight) -> Sequence[RuleDay]:
         """See Review.by_rule."""
-        day = message.c.received_at // _DAY
-        direction = self._direction()
-        query = (
-            select(message_rule.c.rule, day.label("day"), direction.label("direction"), func.count().label("held"))
-            .select_from(message)
-            .join(message_rule, message_rule.c.message_id == message.c.id)
-            .join(recipient, and_(recipient.c.message_id == message.c.id, recipient.c.position == 0))
-            .where(message.c.received_at >= records.micros(since), _visible(sight))
-            .group_by(message_rule.c.rule, day, direction)
-        )
+        counted: Counter[tuple[str, int, Direction]] = Counter()
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
+            for day, rule, direction, queues, held in rule_days.read(connection, since=records.micros(since)):
+                if rule and sight.covers(queues):
+                    counted[rule, day, direction] += held
         return [
             RuleDay(
-                rule=row.rule,
-                day=records.moment(int(row.day) * _DAY).date().isoformat(),
-                direction=Direction(row.direction),
-                count=row.held,
+                rule=rule,
+                day=records.moment(day * rule_days.DAY).date().isoformat(),
+                direction=direction,
+                count=held,
             )
-            for row in rows
+            for (rule, day, direction), held in sorted(counted.items())
         ]
 
     def marks_by_rule(self, since: datetime, *, sight: Sight) -> Mapping[str, tuple[int, int]]:
         """See Review.marks_by_rule."""
-        wrong = and_(
-            mark_table.c.message_id == message_rule.c.message_id, mark_table.c.rule == message_rule.c.rule
-        )
-        query = (
-            select(message_rule.c.rule, func.count().label("held"), func.count(mark_table.c.rule).label("wrong"))
-            .select_from(message)
-            .join(message_rule, message_rule.c.message_id == message.c.id)
-            .outerjoin(mark_table, wrong)
-            .where(message.c.received_at >= records.micros(since), _visible(sight))
-            .group_by(message_rule.c.rule)
-            .order_by(func.count().desc(), message_rule.c.rule)
-        )
+        held: Counter[str] = Counter()
+        for each in self.by_rule(since, sight=sight):
+            held[each.rule] += each.count
+        midnight = records.micros(since) // rule_days.DAY * rule_days.DAY
+        marked = and_(message.c.id == mark_table.c.message_id, message.c.received_at >= midnight)
+        query = select(mark_table.c.rule, func.count().label("wrong")).join(message, marked)
+        query = query.where(console_pages.visible(sight, mark_table.c.message_id)).group_by(mark_table.c.rule)
         with self._database.read() as connection:
-            return {row.rule: (row.held, row.wrong) for row in connection.execute(query)}
+            wrong = {row.rule: row.wrong for row in connection.execute(query)}
+        most_first = sorted(held, key=lambda rule: (-held[rule], rule))
+        return {rule: (held[rule], wrong.get(rule, 0)) for rule in most_first}
 
     # Deciding what the store does not know about
 
@@ -312,38 +289,17 @@ class SqlReview(Accounts):
             for each in ids
         ]
 
-    def _names(self, name: Column[str], of: Column[str], sight: Sight) -> list[str]:
-        """The different values of a column, each looked up by itself: there are few, in very many rows."""
-        found: list[str] = []
-        with self._database.read() as connection:
-            at: str | None = ""
-            while at is not None and len(found) < _MANY_NAMES:
-                following = select(func.min(name)).where(name > at)
-                at = connection.execute(following).scalar_one()
-                if at is None:
-                    break
-                seen = exists().where(name == at, of == message.c.id, _visible(sight))
-                if connection.execute(select(seen)).scalar_one():
-                    found.append(at)
-        return found
+    def _ids(
+        self, connection: Connection, wanted: Wanted, *, sight: Sight, limit: int, after: Place | None = None
+    ) -> list[str]:
+        on_sqlite = self._database.on_sqlite
+        return console_pages.ids(connection, wanted, sight=sight, after=after, limit=limit, on_sqlite=on_sqlite)
 
-    def _conditions(
-        self, wanted: Wanted, at: ColumnElement[int], held_id: ColumnElement[str]
-    ) -> list[ColumnElement[bool]]:
-        """What is wanted but the states, as conditions on a message's time and id."""
-        conditions: list[ColumnElement[bool]] = []
-        if wanted.rule:
-            conditions.append(
-                exists().where(message_rule.c.message_id == held_id, message_rule.c.rule == wanted.rule)
-            )
-        if wanted.queue:
-            reviewing = message_reviewer.alias()
-            conditions.append(exists().where(reviewing.c.message_id == held_id, reviewing.c.queue == wanted.queue))
-        if wanted.since is not None:
-            conditions.append(at >= records.micros(wanted.since))
-        if wanted.search:
-            conditions.append(search.matches(wanted.search, on_sqlite=self._database.on_sqlite))
-        return conditions
+    def _seen(self, sight: Sight) -> list[tuple[str, frozenset[str]]]:
+        """Each rule (empty for messages that none held) with the roles that reviewed what may be seen of it."""
+        since = records.micros(self._clock() - _YEAR)
+        with self._database.read() as connection:
+            return [found for found in rule_days.seen(connection, since=since) if sight.covers(found[1])]
 
     def _direction(self) -> ColumnElement[str]:
         direction: ColumnElement[str] = (
@@ -365,32 +321,8 @@ class SqlReview(Accounts):
         chain.append(connection, self._gateway, [event])
 
 
-def _visible(sight: Sight, held_id: ColumnElement[str] = message.c.id) -> ColumnElement[bool]:
-    """The messages that may be seen, as a condition on their id."""
-    if not (sight.ordinary or sight.confidential):
-        return false()
-    seen: list[ColumnElement[bool]] = [true()]
-    # Few messages are confidential: their ids are found once, instead of asking for each message.
-    reviewing = message_reviewer.alias()
-    theirs = select(reviewing.c.message_id).where(reviewing.c.queue.in_(sorted(sight.safeguarding)))
-    if not sight.confidential:
-        seen.append(held_id.not_in(theirs))
-    elif not sight.ordinary:
-        seen.append(held_id.in_(theirs))
-    if sight.queues:
-        ours = message_reviewer.alias()
-        seen.append(held_id.in_(select(ours.c.message_id).where(ours.c.queue.in_(sorted(sight.queues)))))
-    return and_(*seen)
-
-
-def _words(states: frozenset[State]) -> list[str]:
-    return sorted(each.value for each in states)
-
-
-def _in_state(states: frozenset[State] | set[State]) -> ColumnElement[bool]:
-    return exists().where(
-        recipient.c.message_id == message.c.id, recipient.c.state.in_(sorted(each.value for each in states))
-    )
+def _tally(found: int) -> Tally:
+    return Tally(count=min(found, _MANY), more=found > _MANY)
 
 
 def _of(held_id: str, state: State) -> ColumnElement[bool]:

@@ -18,6 +18,9 @@ from gatepost_quarantine.sql.statements import Statement
 DAY = 86_400_000_000
 """Microseconds."""
 
+NO_RULE = ""
+"""What stands for the rule of a message that none of them held."""
+
 _KEY = (rule_day.c.day, rule_day.c.rule, rule_day.c.direction, rule_day.c.queues)
 
 
@@ -34,10 +37,11 @@ _ADD = Statement(_add)
 def add(
     connection: Connection, rules: Iterable[str], *, at: int, direction: Direction, queues: Iterable[str]
 ) -> None:
-    """Count a message that these rules held at ``at`` (microseconds). Last of all but the audit, to lock briefly."""
+    """Count a message that these rules held at ``at`` (microseconds). Late in the hold, to lock briefly."""
     whose = " ".join(sorted(set(queues)))
     # In one order, so that two gateways that count the same rules wait for each other, and never both.
-    _ADD.run_all(connection, [_row(each, at, direction, whose, held=1) for each in sorted(set(rules))])
+    rows = [_row(each, at, direction, whose, held=1) for each in sorted(set(rules)) or [NO_RULE]]
+    _ADD.run_all(connection, rows)
 
 
 def move(
@@ -47,7 +51,8 @@ def move(
     mine = select(message_rule.c.rule).where(message_rule.c.message_id == held_id)
     rules = connection.execute(mine).scalars().all()
     counts = sorted([(" ".join(sorted(before)), -1), (after, 1)])
-    rows = [_row(rule, at, direction, whose, held=held) for rule in sorted(rules) for whose, held in counts]
+    named = sorted(rules) or [NO_RULE]
+    rows = [_row(rule, at, direction, whose, held=held) for rule in named for whose, held in counts]
     _ADD.run_all(connection, rows)
     connection.execute(delete(rule_day).where(rule_day.c.held <= 0, rule_day.c.day == at // DAY))
 
@@ -59,6 +64,12 @@ def read(connection: Connection, *, since: int) -> Sequence[tuple[int, str, Dire
         (day, rule, Direction(direction), frozenset(queues.split()), held)
         for day, rule, direction, queues, held in rows
     ]
+
+
+def seen(connection: Connection, *, since: int) -> Sequence[tuple[str, frozenset[str]]]:
+    """Each rule with each set of roles that reviewed what it held since the day of ``since``."""
+    query = select(rule_day.c.rule, rule_day.c.queues).where(rule_day.c.day >= since // DAY).distinct()
+    return [(rule, frozenset(queues.split())) for rule, queues in connection.execute(query)]
 
 
 def _row(rule: str, at: int, direction: Direction, queues: str, *, held: int) -> dict[str, str | int]:

@@ -7,6 +7,7 @@ rule or a state an index that has the time of the message beside it; the others 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Select, and_, column, exists, literal_column, select, table, union_all
 from sqlalchemy.sql.elements import ColumnElement
@@ -18,7 +19,7 @@ from gatepost_quarantine.store import Filter
 _INDEX = table("message_search", column("rowid"))
 _TRIGRAM = 3
 
-Candidates = Select[tuple[str]]
+_Query = TypeVar("_Query", bound=Select[*tuple[Any, ...]])
 
 
 def find(connection: Connection, wanted: Filter, *, on_sqlite: bool) -> list[str]:
@@ -27,24 +28,19 @@ def find(connection: Connection, wanted: Filter, *, on_sqlite: bool) -> list[str
     return [str(held_id) for held_id in connection.execute(query.limit(wanted.limit)).scalars()]
 
 
-def matches(needle: str, *, on_sqlite: bool) -> ColumnElement[bool]:
-    """The condition that a message holds the needle somewhere, case aside; for a query of any order.
-
-    ``narrowed`` is faster where the needle is in most messages.
-    """
-    needle = records.clean(needle).casefold()
-    if on_sqlite and len(needle) >= _TRIGRAM:
-        return message.c.place.in_(select(_INDEX.c.rowid).where(_matching(needle)))
-    return message.c.search_text.contains(needle, autoescape=True)
+def by_index(needle: str) -> bool:
+    """Whether SQLite's trigram index finds it: only what has three letters."""
+    return len(records.clean(needle).casefold()) >= _TRIGRAM
 
 
-def narrowed(query: Candidates, needle: str, *, on_sqlite: bool) -> Candidates:
+def narrowed(query: _Query, needle: str, *, on_sqlite: bool) -> _Query:
     """A query over ``message`` for those that hold the needle. On SQLite it then has to be ordered by ``place``.
 
     The trigram index gives its rows in that order, so that a needle which is everywhere costs no more than others.
     """
+    indexed = on_sqlite and by_index(needle)
     needle = records.clean(needle).casefold()
-    if on_sqlite and len(needle) >= _TRIGRAM:
+    if indexed:
         return query.join(_INDEX, _INDEX.c.rowid == message.c.place).where(_matching(needle))
     return query.where(message.c.search_text.contains(needle, autoescape=True))
 
@@ -63,8 +59,8 @@ def _candidates(wanted: Filter, *, on_sqlite: bool) -> Select[tuple[str]]:
     since = records.micros(wanted.since) if wanted.since is not None else None
     if wanted.search:
         query = narrowed(select(message.c.id), wanted.search, on_sqlite=on_sqlite)
-        by_index = on_sqlite and len(records.clean(wanted.search).casefold()) >= _TRIGRAM
-        order = [place(on_sqlite=True)] if by_index else [message.c.received_at, message.c.id]
+        indexed = on_sqlite and by_index(wanted.search)
+        order = [place(on_sqlite=True)] if indexed else [message.c.received_at, message.c.id]
         return _also(query, wanted, since, rule=True).order_by(*order)
     if wanted.rule:
         driver = message_rule

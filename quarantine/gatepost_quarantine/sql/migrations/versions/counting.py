@@ -1,4 +1,4 @@
-"""What rules held, counted by day; lists that stay fast for who sees only some; what people choose in the console."""
+"""What rules held, counted by day; lists that stay fast for who sees only some; what people choose to see."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _count() -> None:
             queues[held_id].append(queue)
         for row in rows:
             direction, whose = json.loads(row.record)["direction"], " ".join(sorted(queues[row.id]))
-            for rule in rules[row.id]:
+            for rule in rules[row.id] or [""]:
                 counted[row.received_at // _DAY, rule, direction, whose] += 1
     names = ("day", "rule", "direction", "queues", "held")
     table = sa.table("rule_day", *(sa.column(name) for name in names))
