@@ -17,7 +17,12 @@ _META_CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?([\w.:-]{1,40}
 _BYTE_ORDER = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9:_-]*)")
-_TAG_END = re.compile(r"[^\"'>]*(?:\"[^\"]*\"[^\"'>]*|'[^']*'[^\"'>]*)*>")
+# The rest of a tag as browsers read it (HTML standard, tokenisation): a quote opens a value only behind "=", and is
+# part of a name anywhere else. A quote that never closes is taken for a part of a name too.
+_TAG_END = re.compile(
+    r"(?:[\s/]*+[^\s/>][^\s/>=]*+"
+    r"(?:\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+'|[^\s>\"'][^\s>]*+|(?=>)))?+)*+[\s/]*+>"
+)
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 _SPACES = re.compile(r" {2,}")
 _LINES = re.compile(r" ?\n[ \n]*")
