@@ -53,6 +53,12 @@ class Verb(StrEnum):
     MARK = "held:mark"
     PASS_ON = "held:pass-on"  # noqa: S105 - an event, not a secret
     NOTE = "held:note"
+    CASE_OPEN = "case:open"
+    CASE_NOTE = "case:note"
+    CASE_LINK = "case:link"
+    CASE_PASS_ON = "case:pass-on"  # noqa: S105 - an event, not a secret
+    CASE_CLOSE = "case:close"
+    CASE_FORGET = "case:forget"
     SIGN_IN = "console:sign-in"
     SIGN_IN_REFUSED = "console:sign-in-refused"
     SIGN_OUT = "console:sign-out"

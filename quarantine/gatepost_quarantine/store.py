@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from gatepost_quarantine.audit import Event, Link
+from gatepost_quarantine.cases import Case
 from gatepost_quarantine.held import (
     Chunks,
     HeldMessage,
@@ -107,8 +108,9 @@ class Store(Protocol):
         content: Chunks,
         notices: Sequence[Notice] = (),
         events: Sequence[Event] = (),
+        cases: Sequence[Case] = (),
     ) -> HoldOutcome:
-        """Keep the message, its notices and its events in one commit, or join an earlier hold of its key."""
+        """Keep message, notices, events and new cases in one commit, or join an earlier hold of its key."""
         ...
 
     def owe(
@@ -118,8 +120,9 @@ class Store(Protocol):
         key: str,
         key_has_message_id: bool = True,
         events: Sequence[Event] = (),
+        cases: Sequence[Case] = (),
     ) -> bool:
-        """Owe notices without holding anything (warnings); False if the same key was owed lately."""
+        """Owe notices, and open cases, without holding anything; False if the same key was owed lately."""
         ...
 
     def get(self, held_id: str) -> HeldMessage:

@@ -19,9 +19,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gatepost_quarantine.audit import Event, Link, Verb
+from gatepost_quarantine.cases import Case
 from gatepost_quarantine.held import Chunks, HeldMessage, HoldOutcome, Notice, State
 from gatepost_quarantine.sql import chain, chunks, decisions, outbox, records, rule_days, search
 from gatepost_quarantine.sql.answers import Answering
+from gatepost_quarantine.sql.cases import Cased
 from gatepost_quarantine.sql.copies import Copying
 from gatepost_quarantine.sql.history import Remembering
 from gatepost_quarantine.sql.kept import Keeping, vacuum
@@ -79,7 +81,7 @@ def _free_place(_dialect: str) -> Executable:
 _FREE_PLACE = Statement(_free_place)
 
 
-class SqlStore(Answering, Ruled, Remembering, Sealing, Keeping, Copying):
+class SqlStore(Answering, Cased, Ruled, Remembering, Sealing, Keeping, Copying):
     """The store on SQLite or PostgreSQL. Safe to use from many threads and, once opened, after a fork.
 
     ``gateway`` names the audit chain that this process writes. ``clock`` gives aware times.
@@ -92,6 +94,7 @@ class SqlStore(Answering, Ruled, Remembering, Sealing, Keeping, Copying):
         content: Chunks,
         notices: Sequence[Notice] = (),
         events: Sequence[Event] = (),
+        cases: Sequence[Case] = (),
     ) -> HoldOutcome:
         """See Store.hold."""
         self._database.require_room(held.size)
@@ -126,6 +129,7 @@ class SqlStore(Answering, Ruled, Remembering, Sealing, Keeping, Copying):
             rule_days.add(connection, rules, at=at, direction=direction, queues=queues)
             if held.sealed:
                 events = [*events, self._sealed_event(held, actor=events[0].actor if events else _GATEPOST_MILTER)]
+            events = [*events, *self._open_with(connection, cases)]
             chain.append(connection, self._gateway, events)
         return HoldOutcome(held_id=held.id, joined=False)
 
@@ -136,6 +140,7 @@ class SqlStore(Answering, Ruled, Remembering, Sealing, Keeping, Copying):
         key: str,
         key_has_message_id: bool = True,
         events: Sequence[Event] = (),
+        cases: Sequence[Case] = (),
     ) -> bool:
         """See Store.owe."""
         now = self._now()
@@ -143,6 +148,7 @@ class SqlStore(Answering, Ruled, Remembering, Sealing, Keeping, Copying):
             if self._own_key(connection, "owe", key, "owed", now, lasting=key_has_message_id):
                 return False
             outbox.owe_notices(connection, notices, held_id="", now=now)
+            events = [*events, *self._open_with(connection, cases)]
             chain.append(connection, self._gateway, events)
         return True
 
