@@ -183,6 +183,15 @@ class SampleMessage(Model):
     attachments: list[SampleAttachment] = Field(default=[], description="Files that inspection finds.")
     defects: list[str] = Field(default=[], description="Codes of defects that inspection finds.")
     automatic: bool = Field(default=False, description="Whether the message says that it was sent by a machine.")
+    first_contact: bool = Field(
+        default=False, description="Whether there was no mail between sender and recipients before."
+    )
+    sent_today: int = Field(default=0, ge=0, description="Messages that the sender has sent today.")
+    private_today: int = Field(default=0, ge=0, description="Those of them that were private.")
+    alike_today: int = Field(
+        default=0, ge=0, description="Other outside addresses to which the sender sent the same content today."
+    )
+    blocked: str = Field(default="", description="Why mail to the first recipient is blocked; empty if it is not.")
 
     @property
     def envelope(self) -> list[str]:
@@ -209,6 +218,9 @@ class SamplePerson(Model):
     groups: list[str] = Field(default=[], description="Words of the school's own: hr, exams.")
     pupil: list[str] = Field(default=[], description="Pupil ids; of a parent, those of the children.")
     personal_addresses: list[str] = Field(default=[], description="Private addresses that they declared.")
+    left: int | None = Field(
+        default=None, ge=1, description="Days since their last day; left out, they are still at the school."
+    )
 
 
 class SampleGroup(Model):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, timedelta
 from pathlib import Path
 from unittest import mock
 
@@ -12,11 +12,15 @@ from support.mail import attachment, inspection, policy, transaction
 
 from gatepost_config.directory import ALWAYS, Approval, Directory, Group, Kind, Person, Span
 from gatepost_milter.inspection.model import FileClass
+from gatepost_milter.policy.document_tests import SamplePast
 from gatepost_milter.policy.fact_types import People, Type
 from gatepost_milter.policy.facts import FACTS, KINDS, counted, text
+from gatepost_milter.policy.standing import Memory, Standing
 from gatepost_milter.policy.verdict import Sender
 from gatepost_milter.transaction import Client
+from gatepost_quarantine.rulings import Ruling, RulingKind
 
+DAY = timedelta(days=1)
 FIELDS = [(kind.name, field) for kind in KINDS.values() for field in kind.fields]
 LISTS = {
     "Attachment": "attachments",
@@ -26,6 +30,10 @@ LISTS = {
     "PrivateAccount": "private_recipients",
     "StaffLikeness": "staff_outside",
     "Blind": "blind",
+    "Correspondent": "correspondents",
+    "Mass": "mass",
+    "Leaver": "leavers",
+    "Block": "blocks",
 }
 SINGLE = {
     "Sender": "sender",
@@ -78,8 +86,10 @@ def test_every_documented_field_can_be_used(tmp_path: Path, kind: str, field: ob
         find = f"{LISTS[kind]}.filter(x, {condition})"
     else:
         find = condition.replace("x.", f"{SINGLE[kind]}.")
-    login = "" if kind == "StaffLikeness" else "teacher"
-    message = transaction("anita@private.example", client=Client(login=login, address="192.0.2.1"))
+    login = "" if kind in ("StaffLikeness", "Correspondent") else "teacher"
+    message = transaction(
+        "anita@private.example", "left@school.example", client=Client(login=login, address="192.0.2.1")
+    )
     seen = inspection(
         attachment("a.txt"),
         defects=["too-deep"],
@@ -87,7 +97,17 @@ def test_every_documented_field_can_be_used(tmp_path: Path, kind: str, field: ob
         subject="s",
         author="A. Patel <a@gmail.com>",
     )
-    assert len(policy(tmp_path, rule(find), directory=PEOPLE).judge(message, seen).findings) == 1
+    block = Ruling(
+        kind=RulingKind.BLOCK,
+        sender="@school.example",
+        reason="r",
+        actor="a",
+        expires_at=message.received_at + DAY,
+    )
+    memory = Memory(standing=Standing.of([block], UTC), past=SamplePast(alike_today=3))
+    judge = policy(tmp_path, rule(find), directory=PEOPLE).remembering(memory)
+    found = [each.rule for each in judge.judge(message, seen).findings if each.rule == "fact"]
+    assert found == ["fact"]
 
 
 @pytest.mark.parametrize("each", FileClass)

@@ -202,4 +202,4 @@ def test_a_leave_from_the_register_spares_a_group_until_its_day(judge: Policy) -
     among = judge.among(directory(exemptions=[leave]))
     verdict = Mail(to=PARENTS).on(among)
     assert Action.PASS is verdict.action
-    assert only(verdict).exemptions == ("a.patel@school.example until 2026-11-30, approved by Bursar",)
+    assert only(verdict).exemptions == ("a.patel@school.example until 2026-11-30, approved by Bursar, because Ski trip",)

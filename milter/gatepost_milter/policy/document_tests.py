@@ -6,22 +6,31 @@ milliseconds, each time the policy is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parseaddr
 from typing import Protocol
 
 from gatepost_config.addresses import normalise
-from gatepost_config.directory import ALWAYS, Approval, Directory, Group, Kind, Person
+from gatepost_config.directory import ALWAYS, Approval, Directory, Group, Kind, Person, Span
 from gatepost_config.errors import Problem
-from gatepost_config.policy_document import PLACEHOLDER, DocumentTest, PolicyDocument, SampleAttachment
+from gatepost_config.policy_document import (
+    PLACEHOLDER,
+    DocumentTest,
+    PolicyDocument,
+    SampleAttachment,
+    SamplePerson,
+)
 from gatepost_config.settings import Settings
 from gatepost_config.words import Action
 from gatepost_milter.inspection.model import Attachment, Defect, FileClass, Inspection, VisibleRecipient
+from gatepost_milter.policy.past import Acquaintance, Alike
+from gatepost_milter.policy.standing import Memory, Standing
 from gatepost_milter.policy.verdict import Verdict
 from gatepost_milter.spool import Spool
 from gatepost_milter.transaction import Client, Path, Transaction
+from gatepost_quarantine.rulings import Ruling, RulingKind
 
 
 class Judge(Protocol):
@@ -29,6 +38,10 @@ class Judge(Protocol):
 
     def judge(self, transaction: Transaction, inspection: Inspection) -> Verdict:
         """One action for each recipient, and why."""
+        ...
+
+    def remembering(self, memory: Memory) -> Judge:
+        """The same judge with what stands between messages."""
         ...
 
 
@@ -64,7 +77,7 @@ def run(
     fill = _filler(settings, mailboxes)
     judges = {True: among(_directory(document, fill)), False: among(None)}
     return tuple(
-        Result(index=index, name=test.name, message=_differs(test, fill, judges[test.directory].judge))
+        Result(index=index, name=test.name, message=_differs(test, fill, judges[test.directory]))
         for index, test in enumerate(document.tests)
     )
 
@@ -88,7 +101,7 @@ def _directory(document: PolicyDocument, fill: Callable[[str], str]) -> Director
         Person(
             address=fill(each.address),
             name=each.name,
-            roles=tuple((Kind(kind), ALWAYS) for kind in each.kinds),
+            roles=tuple((Kind(kind), _span(each)) for kind in each.kinds),
             logins=tuple(fill(login).lower() for login in each.login),
             personal=tuple(fill(address) for address in each.personal_addresses),
             groups=frozenset(each.groups),
@@ -105,15 +118,13 @@ def _directory(document: PolicyDocument, fill: Callable[[str], str]) -> Director
     return Directory.of(people=people, groups=groups, approvals=approvals)
 
 
-def _differs(
-    test: DocumentTest, fill: Callable[[str], str], judge: Callable[[Transaction, Inspection], Verdict]
-) -> str:
+def _differs(test: DocumentTest, fill: Callable[[str], str], judge: Judge) -> str:
     """What is not as the test expects; empty when all is."""
     try:
         inspection = _inspection(test, fill)
     except ValueError as error:
         return str(error)
-    verdict = judge(_transaction(test, fill), inspection)
+    verdict = judge.remembering(_memory(test, fill)).judge(_transaction(test, fill), inspection)
     expected = {fill(address): action for address, action in test.expect.items()}
     for outcome in verdict.outcomes:
         wanted = expected.get(outcome.recipient, expected.get("*", Action.PASS))
@@ -125,6 +136,54 @@ def _differs(
         should, did = ", ".join(sorted(test.rules)) or "no rule", ", ".join(sorted(rules)) or "no rule"
         return f"{should} should fire, but {did} did"
     return ""
+
+
+def _span(person: SamplePerson) -> Span:
+    return ALWAYS if person.left is None else Span(ends=_DAY.date() - timedelta(days=person.left))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplePast:
+    """A past in which everything is as a test says. See Past for what the methods promise."""
+
+    known: bool = True
+    sent_today: int = 0
+    private_today: int = 0
+    alike_today: int = 0
+
+    def acquaintance(self, ours: str, theirs: str, *, day: int) -> Acquaintance:
+        """The same for everybody."""
+        return Acquaintance(wrote=self.known, known=self.known)
+
+    def sent(self, mailbox: str, *, day: int) -> int:
+        """The same for everybody."""
+        return self.sent_today
+
+    def private(self, mailbox: str, *, day: int) -> int:
+        """The same for everybody."""
+        return self.private_today
+
+    def alike(self, mailbox: str, content: Iterable[str], recipients: Iterable[str], *, day: int) -> Alike:
+        """Those that the test says, and this message's."""
+        return Alike(earlier=self.alike_today, recipients=self.alike_today + len(set(recipients)))
+
+
+def _memory(test: DocumentTest, fill: Callable[[str], str]) -> Memory:
+    message = test.message
+    past = SamplePast(
+        known=not message.first_contact,
+        sent_today=message.sent_today,
+        private_today=message.private_today,
+        alike_today=message.alike_today,
+    )
+    block = Ruling(
+        kind=RulingKind.BLOCK,
+        recipient=fill(message.envelope[0]),
+        reason=message.blocked or "no reason",
+        actor="the test",
+        expires_at=_DAY + timedelta(days=1),
+    )
+    return Memory(standing=Standing.of([block] if message.blocked else [], UTC), past=past)
 
 
 def _transaction(test: DocumentTest, fill: Callable[[str], str]) -> Transaction:

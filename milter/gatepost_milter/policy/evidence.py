@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from gatepost_config.words import Evidence
 from gatepost_milter.inspection.defects import DEFECTS
+from gatepost_milter.policy.standing import PLACE_LENGTH
 from gatepost_milter.policy.texts import harmless
 
 EVIDENCE_LIMIT = 50
@@ -50,7 +51,7 @@ def _piece(item: Any) -> Evidence:
 def _attachment(item: Any) -> Evidence:
     details: dict[str, str | int | bool] = {"size": item.size, "classes": " ".join(item.classes)}
     details |= {key: getattr(item, key) for key in ("claimed", "detected", "reason") if getattr(item, key)}
-    where = harmless(item.path, length=400)
+    where = harmless(item.path, length=PLACE_LENGTH)
     return Evidence(kind="attachment", name=harmless(item.name), where=where, details=details)
 
 
@@ -103,6 +104,30 @@ def _recipient(item: Any) -> Evidence:
     return Evidence(kind="recipient", name=harmless(item.address), where="envelope", private=True)
 
 
+def _contact(item: Any) -> Evidence:
+    return Evidence(kind="contact", name=harmless(item.address), where="From", details={"listed": item.listed})
+
+
+def _content(item: Any) -> Evidence:
+    details = {"recipients": item.recipients, "earlier": item.earlier}
+    return Evidence(kind="mass", name=f"{item.recipients:,} outside addresses", where="envelope", details=details)
+
+
+def _leaver(item: Any) -> Evidence:
+    where = item.where if item.where == "From" else "envelope"
+    return Evidence(kind="leaver", name=harmless(item.address), where=where, details={"days": item.days})
+
+
+def _block(item: Any) -> Evidence:
+    reason = f"{harmless(item.reason, length=300)} (until {item.until}, by {item.by})"
+    return Evidence(kind="block", name=harmless(item.about), where="envelope", details={"reason": reason})
+
+
+def _sender(item: Any) -> Evidence:
+    counts = {key: getattr(item, key) for key in ("sent_today", "private_today") if getattr(item, key)}
+    return Evidence(kind="sender", name=harmless(item.mailbox), where="envelope", details=counts)
+
+
 _PIECES = {
     "Attachment": _attachment,
     "Defect": _defect,
@@ -112,4 +137,9 @@ _PIECES = {
     "Blind": _blind,
     "PrivateAccount": _account,
     "StaffLikeness": _likeness,
+    "Correspondent": _contact,
+    "Mass": _content,
+    "Leaver": _leaver,
+    "Block": _block,
+    "Sender": _sender,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, tzinfo
 from enum import Enum
 from functools import cached_property
 from typing import Any
@@ -14,8 +14,12 @@ from gatepost_config.directory import Approval, Directory
 from gatepost_config.domains import Domains
 from gatepost_config.words import Direction
 from gatepost_milter.inspection.model import Inspection
+from gatepost_milter.policy.past import NO_PAST, Past
+from gatepost_milter.policy.standing import Standing
 from gatepost_milter.policy.verdict import Sender
 from gatepost_milter.transaction import Transaction
+
+NOTHING_STANDS = Standing()
 
 
 class Type(Enum):
@@ -37,11 +41,12 @@ class Scope(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class People:
-    """Whom the school knows, on the day ``at`` in the school's own time zone."""
+    """Whom the school knows, on the day ``at`` in the school's own time zone, and what has been before."""
 
     directory: Directory
     domains: Domains
     at: date
+    past: Past = NO_PAST
 
     def kinds(self, address: str) -> list[str]:
         """What the owner of a mailbox is to the school: staff, parent …; empty for strangers and for leavers."""
@@ -69,13 +74,15 @@ class Recipient:
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """What a message's facts are read from. ``ways`` are the envelope recipients in their normal form, each with
-    its direction."""
+    its direction; ``standing`` the rulings in force, whose times are shown in ``zone``."""
 
     transaction: Transaction
     inspection: Inspection
     sender: Sender
     ways: tuple[tuple[str, Direction], ...]
     people: People
+    standing: Standing = NOTHING_STANDS
+    zone: tzinfo = UTC
 
     @cached_property
     def shown(self) -> Mapping[str, str]:

@@ -20,6 +20,12 @@ from gatepost_config.policy_document import Limit
 from gatepost_milter.inspection.defects import severity
 from gatepost_milter.inspection.model import Attachment, Defect, FileClass
 from gatepost_milter.policy.fact_types import Fact, Field, Kind, People, Recipient, Scope, Subject, Type
+from gatepost_milter.policy.history_facts import (
+    HISTORY_FACTS,
+    HISTORY_KINDS,
+    HISTORY_LISTS,
+    SENDER_FIELDS,
+)
 from gatepost_milter.policy.people_facts import LISTS, PEOPLE_FACTS, PEOPLE_KINDS
 
 PACKAGE = "gatepost"
@@ -88,6 +94,7 @@ KINDS: Mapping[str, Kind] = {
                     "The directory's words for them: hr, exams and the like.",
                     look=lambda s, people: people.groups(s.mailbox),
                 ),
+                *SENDER_FIELDS,
             ),
         ),
         Kind(
@@ -228,6 +235,7 @@ KINDS: Mapping[str, Kind] = {
             ),
         ),
         *PEOPLE_KINDS,
+        *HISTORY_KINDS,
     )
 }
 
@@ -238,6 +246,7 @@ FACTS: Mapping[str, Fact] = {
         Fact("defects", "list(Defect)", "The ways in which the message bends the standards."),
         Fact("visible", "list(Visible)", "The addresses that every recipient can read."),
         *PEOPLE_FACTS,
+        *HISTORY_FACTS,
         Fact("message", "Message", "The message as a whole."),
         Fact("sender", "Sender", "Who sent the message."),
         Fact("client", "Client", "The SMTP client."),
@@ -247,6 +256,9 @@ FACTS: Mapping[str, Fact] = {
         Fact("lists", "Lists", "The policy's lists of texts, by name."),
     )
 }
+
+
+_LISTS = {**LISTS, **HISTORY_LISTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,8 +314,8 @@ class Catalogue:
         """The value of a fact that does not change within the message."""
         if name in self._constants:
             return self._constants[name]
-        if name in LISTS:
-            kind, find = LISTS[name]
+        if name in _LISTS:
+            kind, find = _LISTS[name]
             return self._list(kind, find(subject), subject.people, asked)
         inspection, people = subject.inspection, subject.people
         if name == "attachments":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,7 +16,7 @@ from gatepost_config.directory_load import load_directory
 from gatepost_config.documents import load_policy, nearest
 from gatepost_config.domains import Domains
 from gatepost_config.errors import ConfigError, Problem
-from gatepost_config.policy_document import REPLY_OCTETS, Exemption, PolicyDocument
+from gatepost_config.policy_document import REPLY_OCTETS, PolicyDocument
 from gatepost_config.settings import Settings
 from gatepost_config.words import (
     Action,
@@ -36,6 +35,7 @@ from gatepost_milter.policy.fact_types import People, Recipient, Scope, Subject
 from gatepost_milter.policy.facts import Asked, Catalogue
 from gatepost_milter.policy.identity import direction_of, identify, normal_address
 from gatepost_milter.policy.rules import CompiledRule, Condition, active, compile_rules, environment
+from gatepost_milter.policy.standing import Exemptions, Memory, Party, exempt_text, with_blocks
 from gatepost_milter.policy.texts import Words
 from gatepost_milter.policy.verdict import Verdict
 from gatepost_milter.transaction import Transaction
@@ -118,6 +118,7 @@ class Policy:
     def __init__(
         self, document: PolicyDocument, settings: Settings, *, directory: Directory | None = None
     ) -> None:
+        document = with_blocks(document)
         self.document = document
         self.settings = settings
         self.ref = PolicyRef(name=document.name, version=document.version, digest=document.source.digest)
@@ -134,7 +135,8 @@ class Policy:
         self.rules = compile_rules(document, self._catalogue, self._environment)
         self._plans: dict[frozenset[Direction], _Plan] = {}
         self._replies = self._fill_replies()
-        self._exemptions = _by_rule(document.exemptions)
+        self._exemptions = Exemptions.of_document(document.exemptions, self._zone)
+        self._memory = Memory()
 
     def among(self, directory: Directory | None) -> Policy:
         """The same policy among other people. Compiled conditions are shared, so this is cheap."""
@@ -142,6 +144,12 @@ class Policy:
         other.directory = directory
         other.problems = tuple(_strangers(self.document, self.settings, directory))
         other._people = directory or Directory.of()
+        return other
+
+    def remembering(self, memory: Memory) -> Policy:
+        """The same policy with what stands between messages: rulings and the past. As cheap as ``among``."""
+        other = copy.copy(self)
+        other._memory = memory
         return other
 
     def mailboxes(self, role: str) -> tuple[str, ...]:
@@ -159,6 +167,7 @@ class Policy:
             directory=self._people,
             domains=self._domains,
             at=transaction.received_at.astimezone(self._zone).date(),
+            past=self._memory.past,
         )
         subject = Subject(
             transaction=transaction,
@@ -166,6 +175,8 @@ class Policy:
             sender=sender,
             ways=tuple((case.plain, case.direction) for case in cases),
             people=people,
+            standing=self._memory.standing,
+            zone=self._zone,
         )
         findings = self._findings(subject, cases)
         answers = _answers(subject)
@@ -218,7 +229,7 @@ class Policy:
             evidence[id(found)] = found
             asked = rule.action[case.direction]
             wanted = Action.strictest(wanted, asked)
-            exemption = self._exemption(rule.id, subject, case)
+            exemption = self._exemption(rule.id, subject, case, found)
             if exemption:
                 exemptions[exemption] = None
             actions[case.address] = Action.PASS if exemption else rule.mode.limit(asked)
@@ -242,20 +253,34 @@ class Policy:
             override=rule.override,
         )
 
-    def _exemption(self, rule: str, subject: Subject, case: _Case) -> str:
-        """The exemption that spares this recipient or the proved sender the rule's action on that day, in words.
-        The document's come first, then the directory's."""
+    def _exemption(self, rule: str, subject: Subject, case: _Case, found: tuple[Evidence, ...]) -> str:
+        """What spares this recipient or the proved sender the rule's action at that moment, in words.
+
+        The document's exemptions come first, then those that somebody made while mail flows, then the directory's.
+        """
+        proved = subject.sender.mailbox if subject.sender.known else ""
+        for exemptions in (self._exemptions, subject.standing.exemptions):
+            if rule in exemptions.leaves:
+                words = exemptions.spare(
+                    rule,
+                    sender=Party.of(proved, self._main_address(proved)),
+                    recipient=Party.of(case.plain, self._main_address(case.plain)),
+                    at=subject.transaction.received_at,
+                    found=found,
+                    attachments=subject.inspection.attachments,
+                )
+                if words:
+                    return words
         today = subject.people.at
-        sender = subject.sender.mailbox if subject.sender.known else ""
-        for each in self._exemptions.get(rule, ()):
-            address = case.plain if each.party == "recipient" else sender
-            if today <= each.until and _is(address, each.who):
-                return _exempt_text(each.who, each.until, each.approved_by)
-        for party, address in (("sender", sender), ("recipient", case.plain)):
-            found = self._people.exempt(rule, address, today, party=party) if address else None
-            if found is not None:
-                return _exempt_text(found.who, found.span.ends, found.approved_by)
+        for party, address in (("sender", proved), ("recipient", case.plain)):
+            leave = self._people.exempt(rule, address, today, party=party) if address else None
+            if leave is not None:
+                return exempt_text(leave.who, leave.span.ends, leave.approved_by, leave.reason)
         return ""
+
+    def _main_address(self, address: str) -> str:
+        person = self._people.person(address)
+        return person.address if person is not None else address
 
     def _fill_replies(self) -> Mapping[str, Reply]:
         """The SMTP reply of every rule; filled in once, for nothing from a message may stand in it."""
@@ -403,16 +428,6 @@ def _as_settled(finding: Finding, actions: Mapping[str, Action], *, answers: boo
     return finding if settled == finding.actions else replace(finding, actions=settled)
 
 
-def _exempt_text(who: str, until: date | None, approved_by: str) -> str:
-    return f"{who} until {until.isoformat() if until else 'further notice'}, approved by {approved_by}"
-
-
-def _is(address: str, who: str) -> bool:
-    """Whether the address is the one that ``who`` names, or in the domain that ``@domain`` names; case-blind."""
-    plain, wanted = normal_address(address).lower(), normal_address(who).lower()
-    return plain.endswith(wanted) if wanted.startswith("@") else plain == wanted
-
-
 def _strangers(document: PolicyDocument, settings: Settings, directory: Directory | None) -> Iterable[Problem]:
     """The directory's exemptions from rules that the policy does not have: they spare nobody anything."""
     ids = [rule.id for rule in document.rules]
@@ -451,10 +466,3 @@ def _roles_by_mailbox(mailboxes: Mapping[str, Sequence[str]]) -> Mapping[str, tu
         for address in addresses:
             found.setdefault(normal_address(address).lower(), []).append(role)
     return {address: tuple(roles) for address, roles in found.items()}
-
-
-def _by_rule(exemptions: Sequence[Exemption]) -> Mapping[str, list[Exemption]]:
-    found: dict[str, list[Exemption]] = {}
-    for exemption in exemptions:
-        found.setdefault(exemption.rule, []).append(exemption)
-    return found
