@@ -27,7 +27,8 @@ from gatepost_config import logs
 from gatepost_config.documents import load_settings
 from gatepost_config.errors import ConfigError
 from gatepost_config.settings import DEFAULT_PATH, Settings
-from gatepost_quarantine import notices, release, smtp
+from gatepost_quarantine import notices, offers, release, smtp
+from gatepost_quarantine.held import Notice
 from gatepost_quarantine.sql import open_store
 from gatepost_quarantine.store import OwedNotice, OwedRelease, Store, StoreError
 
@@ -232,7 +233,7 @@ class Courier:
         if isinstance(first, OwedNotice):
             rendered = first.rendered
             if not rendered:
-                rendered = notices.render(first.notice, settings=self._settings, now=self._clock())
+                rendered = self._rendered(first.notice)
                 self._store.keep_rendered(first.row, rendered)
             mail = smtp.Mail(
                 sender="",
@@ -258,6 +259,10 @@ class Courier:
             held_id = held.id
         rows = tuple(each.row for each in group)
         return _Job(rows=rows, attempts=first.attempts, mail=mail, server=self._server(first), held_id=held_id)
+
+    def _rendered(self, notice: Notice) -> bytes:
+        offered = offers.offer(notice, store=self._store, settings=self._settings)
+        return notices.render(notice, settings=self._settings, now=self._clock(), offer=offered)
 
     def _server(self, owed: OwedRelease | OwedNotice) -> str:
         """Which release listener takes it: inbound mail the one without milters, all else the signer's."""

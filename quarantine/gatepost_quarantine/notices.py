@@ -67,6 +67,19 @@ class NoticeError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What a notice offers to a sender who is asked: a link, an address to reply to, or both.
+
+    ``link`` is empty without sender pages, ``reply_to`` without a reply address. ``until`` is when both end.
+    """
+
+    link: str
+    reply_to: str
+    may_send: bool
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Facts:
     """What a template may show, cleaned: no control characters, nothing endless."""
 
@@ -78,7 +91,7 @@ class _Facts:
     sender: str
     recipients: tuple[str, ...]
     more_recipients: int
-    findings: tuple[_Reason, ...]
+    findings: tuple[Reason, ...]
     waits: str
     held_for: tuple[str, ...]
     delivered_to: tuple[str, ...]
@@ -89,10 +102,11 @@ class _Facts:
     support_id: str
     held_id: str
     help: str
+    offer: Offer | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Reason:
+class Reason:
     """One finding in plain words."""
 
     say: str
@@ -103,15 +117,16 @@ class _Reason:
     more: int
 
 
-def render(notice: Notice, *, settings: Settings, now: datetime) -> bytes:
+def render(notice: Notice, *, settings: Settings, now: datetime, offer: Offer | None = None) -> bytes:
     """The notice as a message with CRLF line ends. Raises NoticeError.
 
-    Rendered twice it is the same but for its Date, so the courier keeps the first bytes.
+    Rendered twice it is the same but for its Date and the link of an ``offer``, so the courier keeps the first
+    bytes.
     """
     try:
         if notice.kind is NoticeKind.REPORT:
             return _report(notice, settings=settings, now=now)
-        facts = _facts(notice, settings)
+        facts = replace(_facts(notice, settings), offer=offer)
         said = _said(facts)
         text = _environment().get_template("notice.txt").render(facts=facts, said=said)
         html = _environment().get_template("notice.html").render(facts=facts, said=said)
@@ -235,7 +250,7 @@ def _facts(notice: Notice, settings: Settings) -> _Facts:
         sender=_line(context.get("sender", "")),
         recipients=tuple(recipients[:_LIST_LIMIT]),
         more_recipients=max(0, len(recipients) - _LIST_LIMIT),
-        findings=tuple(_reason(finding) for finding in acting),
+        findings=tuple(reason(finding) for finding in acting),
         waits=" or ".join(queues),
         held_for=tuple(_line(outcome.recipient) for outcome in held)[:_LIST_LIMIT],
         delivered_to=tuple(_line(outcome.recipient) for outcome in delivered)[:_LIST_LIMIT],
@@ -255,7 +270,9 @@ def _said(facts: _Facts) -> dict[str, str]:
     Called from inside the HTML template, a macro's result would count as escaped already, and it is not.
     """
     words: Any = _environment().get_template("words.txt").module
-    macros = {name: getattr(words, name) for name in ("happened", "next", "todo", "help", "automatic")}
+    macros = {
+        name: getattr(words, name) for name in ("happened", "next", "todo", "reply", "alone", "help", "automatic")
+    }
     return {name: " ".join(macro(facts).split()) for name, macro in macros.items()}
 
 
@@ -277,7 +294,8 @@ def _concerns(finding: Finding, kind: NoticeKind) -> bool:
     return finding.action is not Action.TAG
 
 
-def _reason(finding: Finding) -> _Reason:
+def reason(finding: Finding) -> Reason:
+    """The finding in plain words, with what was found and where. Private evidence is the caller's to leave out."""
     found = []
     for item in finding.evidence:
         name, where = _line(item.name), _line(item.where)
@@ -286,7 +304,7 @@ def _reason(finding: Finding) -> _Reason:
         if shown:
             found.append(shown)
     found = list(dict.fromkeys(found))
-    return _Reason(
+    return Reason(
         say=_line(finding.say, limit=2000),
         mend=_line(finding.mend, limit=2000),
         rule=_line(finding.rule),
@@ -313,8 +331,9 @@ def _composed(notice: Notice, facts: _Facts, text: str, html: str, *, settings: 
     message = EmailMessage(policy=SMTP)
     sender = _from(settings)
     message["From"] = Address(display_name=f"{facts.school} mail gateway", addr_spec=sender)
-    if facts.help != sender:
-        message["Reply-To"] = Address(addr_spec=facts.help)
+    answers = facts.offer.reply_to if facts.offer is not None and facts.offer.reply_to else facts.help
+    if answers != sender:
+        message["Reply-To"] = Address(addr_spec=answers)
     # The longest part of a subject is the original one: what happened has to be read first on a telephone.
     subject = facts.subject or "(no subject)"
     what = f"{_SUBJECTS[notice.kind]}: " if notice.kind in _SUBJECTS else ""
@@ -368,7 +387,13 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["wrapped"] = _wrapped
+    environment.filters["day"] = _day
     return environment
+
+
+def _day(at: datetime) -> str:
+    """A day as people write it: 27 November 2026."""
+    return f"{at.day} {at:%B %Y}"
 
 
 def _wrapped(text: str, first: str = "", rest: str = "") -> str:
