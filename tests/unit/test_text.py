@@ -47,7 +47,12 @@ def test_text_is_decoded_first() -> None:
         ("<p>Hello&nbsp;<b>you</b></p>", "Hello you"),
         ("<p>one</p><p>two</p>", "one\ntwo"),
         ("a<br>b<br/>c", "a\nb\nc"),
-        ("<table><tr><td>a</td><td>b</td></tr></table>", "a b"),
+        ("<table><tr><td>a</td><td>b</td></tr></table>", "a\tb"),
+        (
+            "<table><tr> <th>UPN</th>\n<th>Name</th></tr> <tr><td></td> <td>Lark</td></tr></table>",
+            "UPN\tName\n\tLark",
+        ),
+        ("<table><tr><td><table><tr><td>a</td></tr></table></td></tr></table>b", "a\nb"),
         ("con<span></span>fi<!-- x -->den<b></b>tial", "confidential"),
         ("<script>var x = '<p>no</p>';</script>yes", "yes"),
         ("<STYLE>p { }</STYLE>yes", "yes"),

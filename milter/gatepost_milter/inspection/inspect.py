@@ -188,5 +188,8 @@ def _texts(data: Buffer, reading: reader.Reading) -> tuple[tuple[Text, ...], tup
         if size:
             raw = data[leaf.start : leaf.start + size]
             make = partial(text.make, raw, leaf.encoding, inline.charset, is_html=inline.html)
-            texts.append(Text(where=leaf.path, text=make, html=inline.html))
+            written = partial(text.source, raw, leaf.encoding, inline.charset, is_html=True)
+            texts.append(
+                Text(where=leaf.path, text=make, html=inline.html, source=written if inline.html else None)
+            )
     return tuple(texts), tuple(defects)

@@ -71,17 +71,28 @@ class Attachment:
 
 
 class Text:
-    """Text that a person would see: a text part, or HTML as shown. ``where`` names the part.
+    """Text that a person would see: a text part, or HTML as shown. ``where`` names the part, ``of_file`` says that
+    it is what a file holds and not what the message itself says.
 
     Most messages are judged without a look at their words, so the text may be given as something that makes it
     when it is first asked for. Apart from that a Text never changes.
     """
 
-    __slots__ = ("_make", "_text", "html", "where")
+    __slots__ = ("_make", "_source", "_text", "html", "of_file", "where")
 
-    def __init__(self, *, where: str, text: str | Callable[[], str], html: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        where: str,
+        text: str | Callable[[], str],
+        html: bool = False,
+        of_file: bool = False,
+        source: Callable[[], str] | None = None,
+    ) -> None:
         self.where = where
         self.html = html
+        self.of_file = of_file
+        self._source = source
         self._text = text if isinstance(text, str) else ""
         self._make = None if isinstance(text, str) else text
 
@@ -93,10 +104,16 @@ class Text:
             self._make = None
         return self._text
 
+    @property
+    def source(self) -> str:
+        """The text as it is written: HTML with its markup, where it is known."""
+        return self._source() if self._source is not None else self.text
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Text):
             return NotImplemented
-        return (self.where, self.html, self.text) == (other.where, other.html, other.text)
+        mine = (self.where, self.html, self.of_file, self.text)
+        return mine == (other.where, other.html, other.of_file, other.text)
 
     def __hash__(self) -> int:
         return hash((self.where, self.html))

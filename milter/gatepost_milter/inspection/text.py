@@ -17,15 +17,17 @@ _META_CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?([\w.:-]{1,40}
 _BYTE_ORDER = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9:_-]*)")
-# The rest of a tag as browsers read it (HTML standard, tokenisation): a quote opens a value only behind "=", and is
-# part of a name anywhere else. A quote that never closes is taken for a part of a name too.
+# The rest of a tag as browsers read it (HTML standard, tokenisation): a quote opens a value only behind "=", and
+# is part of a name anywhere else. A quote that never closes is taken for a part of a name too.
 _TAG_END = re.compile(
     r"(?:[\s/]*+[^\s/>][^\s/>=]*+"
     r"(?:\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+'|[^\s>\"'][^\s>]*+|(?=>)))?+)*+[\s/]*+>"
 )
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 _SPACES = re.compile(r" {2,}")
-_LINES = re.compile(r" ?\n[ \n]*")
+# A run of blanks is entered at its start only, so that it is read once.
+_LINES = re.compile(r"(?<![ \t])[ \t]*+\n(?:[ \t]*+\n)*+[ ]*+\t?[ ]*+")
+_CELLS = re.compile(r" ?\t ?")
 _INVISIBLE = re.compile(
     r"(?:display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all|font-size\s*:\s*0(?![.\d])"
     r"|(?<![\w-])opacity\s*:\s*0(?![.\d])|max-height\s*:\s*0(?![.\d]))|\shidden(?=[\s>=/])",
@@ -71,7 +73,10 @@ def _stated_charset(data: bytes) -> str:
 
 
 def shown(source: str) -> str:
-    """HTML as a person sees it: no scripts, styles, comments and hidden elements; one line for each block."""
+    """HTML as a person sees it: no scripts, styles, comments and hidden elements; one line for each block.
+
+    The cells of a table's row stand apart by tabs, so that a heading can be told from what stands under it.
+    """
     out: list[str] = []
     position, size = 0, len(source)
     hidden = ""  # the element that hides what stands in it, and how deep it is nested in its own kind
@@ -112,10 +117,10 @@ def shown(source: str) -> str:
         elif name in _BLOCK:
             out.append("\n")
         elif name in ("td", "th"):
-            out.append(" ")
+            out.append("" if closing else "\t")
         elif name == "img" and (alt := _ALT.search(attributes)):
             out.append(html.unescape(alt[1] or alt[2] or alt[3] or ""))
-    return _LINES.sub("\n", _SPACES.sub(" ", "".join(out))).strip()
+    return _LINES.sub("\n", _CELLS.sub("\t", _SPACES.sub(" ", "".join(out)))).strip()
 
 
 def _past_markup(source: str, start: int) -> tuple[int, bool]:

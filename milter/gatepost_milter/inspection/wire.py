@@ -239,7 +239,7 @@ def _texts(data: Any, *, bounds: Bounds) -> tuple[Text, ...]:
     left = bounds.texts
     for row in _rows(data, most=bounds.members + 64):
         where, words, html = _columns(row, 3)
-        texts.append(Text(where=_text(where, 16384), text=_text(words, left), html=html is True))
+        texts.append(Text(where=_text(where, 16384), text=_text(words, left), html=html is True, of_file=True))
         left -= len(words)
     return tuple(texts)
 
