@@ -60,13 +60,17 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A held message as a list shows it. ``queues`` review it; ``due_at`` is when it is to be deleted, if so."""
+    """A held message as a list shows it. ``queues`` review it; ``due_at`` is when it is to be deleted, if so.
+
+    ``legal_hold`` is why it must be kept; empty if it need not.
+    """
 
     held: HeldMessage
     queues: tuple[str, ...]
     stored: bool
     due_at: datetime | None = None
     doomed_by: str = ""
+    legal_hold: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -152,7 +152,11 @@ def _keep(store: SqlStore, page: Sequence[HeldMessage]) -> None:
             for each in page
         ]
         parts._RULE.run_all(connection, rules)
-        parts._REVIEWER.run_all(connection, [{"message_id": each.id, "queue": each.queue} for each in page])
+        reviewers = [
+            {"message_id": each.id, "queue": each.queue, "received_at": records.micros(each.received_at)}
+            for each in page
+        ]
+        parts._REVIEWER.run_all(connection, reviewers)
 
 
 if __name__ == "__main__":

@@ -280,3 +280,23 @@ def test_letters_of_the_sample_are_what_they_say() -> None:
     """The sample letter has a text, an HTML text and a file, or half of these tests would prove nothing."""
     parts = re.findall(rb"Content-Type: ([a-z/]+)", letter("s", "a <a@b.example>", "c@d.example", 1))
     assert parts == [b"multipart/mixed", b"multipart/alternative", b"text/plain", b"text/html", b"application/pdf"]
+
+
+def test_a_legal_hold_keeps_a_message_from_deletion_until_it_is_ended(desk: Desk) -> None:
+    """It shows in the queue and on the message, needs a reason both times, and is in the history."""
+    message = desk.keep(held(MESSAGE))
+    rita = desk.browser("rita")
+    assert "Legal hold" not in re.sub(r"<button.*?</button>", "", rita.get("/queue").text)
+    refused = rita.post("/act", {"verb": "legal-hold", "id": message.id, "reason": ""})
+    assert "a legal hold needs a reason" in refused.text
+    done = rita.post("/act", {"verb": "legal-hold", "id": message.id, "reason": "Claim of 3 May"})
+    assert done.status_code == 303
+    assert '<span class="state kept">Legal hold</span>' in rita.get("/queue").text
+    page = rita.get(f"/held/{message.id}").text
+    assert "Claim of 3 May" in page
+    assert "verb-delete" not in page
+    assert "must be kept" in rita.post("/act", {"verb": "delete", "id": message.id, "reason": "x"}).text
+    assert "say why" in rita.post("/act", {"verb": "end-legal-hold", "id": message.id, "reason": " "}).text
+    rita.post("/act", {"verb": "end-legal-hold", "id": message.id, "reason": "Claim withdrawn"})
+    assert verbs(desk, message.id) == [Verb.HOLD, Verb.LEGAL_HOLD, Verb.LEGAL_HOLD_ENDED]
+    assert "verb-delete" in rita.get(f"/held/{message.id}").text

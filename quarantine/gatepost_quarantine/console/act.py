@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlencode, urlsplit
 
@@ -13,7 +13,7 @@ from starlette.responses import Response
 from gatepost_quarantine import notices
 from gatepost_quarantine.audit import Event, Verb
 from gatepost_quarantine.console.desk import ForbiddenError, Visit, own_path
-from gatepost_quarantine.console.rights import Right
+from gatepost_quarantine.console.rights import VERB_LABELS, Right
 from gatepost_quarantine.held import State
 from gatepost_quarantine.review import Item, Mark, Review
 from gatepost_quarantine.store import ConflictError, NotFoundError, Store
@@ -36,16 +36,18 @@ class Verdict:
     said: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Decision:
-    """A decision that can be made: its words, the right it needs, and what carries it out."""
+    """A decision that can be made: the right it needs, what carries it out, and what to know before."""
 
     right: Right
-    title: str
-    button: str
-    warning: str
     carry_out: Callable[[Visit, Item], str]
-    values: Mapping[str, str] = field(default_factory=dict)
+    warning: str
+
+    @property
+    def title(self) -> str:
+        """What it is called, on the page and on its button."""
+        return VERB_LABELS[self.right]
 
 
 def ask(visit: Visit) -> Response:
@@ -189,43 +191,49 @@ def _pass_on(visit: Visit, item: Item) -> str:
     return f"Passed on to {roles[queue]}."
 
 
+def _legal_hold(visit: Visit, item: Item) -> str:
+    _require_not_doomed(item)
+    if item.legal_hold:
+        raise ConflictError(f"it is under legal hold already: {item.legal_hold}")
+    visit.desk.store.legal_hold(item.held.id, actor=visit.who.name, reason=visit.field("reason"))
+    return "Under legal hold: it is kept until the hold is ended."
+
+
+def _end_legal_hold(visit: Visit, item: Item) -> str:
+    reason = visit.field("reason")
+    if not item.legal_hold:
+        raise ConflictError("it is not under legal hold")
+    if not reason:
+        raise ConflictError("say why the legal hold ends")
+    visit.desk.store.end_legal_hold(item.held.id, actor=visit.who.name, reason=reason)
+    return "The legal hold is ended; the retention applies again."
+
+
 DECISIONS = {
     each.right.value: each
     for each in (
+        Decision(Right.RELEASE, _release, "It is delivered exactly as it was sent. This cannot be taken back."),
+        Decision(Right.DENY, _deny, "It is never delivered. This cannot be taken back."),
         Decision(
-            right=Right.RELEASE,
-            title="Release",
-            button="Release",
-            warning="It is delivered exactly as it was sent. This cannot be taken back.",
-            carry_out=_release,
+            Right.DELETE,
+            _delete,
+            "Its bytes are removed for good when the time to undo is over; what it was stays on record.",
+        ),
+        Decision(Right.MARK, _mark, "It counts in the statistics of the rule. Nothing happens to the message."),
+        Decision(
+            Right.PASS_ON,
+            _pass_on,
+            "Only the role that you choose reviews it from now on. You may not see it any more.",
         ),
         Decision(
-            right=Right.DENY,
-            title="Deny",
-            button="Deny",
-            warning="It is never delivered. This cannot be taken back.",
-            carry_out=_deny,
+            Right.LEGAL_HOLD,
+            _legal_hold,
+            "It and its record are kept until the hold is ended: nothing expires, and nobody can delete it.",
         ),
         Decision(
-            right=Right.DELETE,
-            title="Delete",
-            button="Delete",
-            warning="Its bytes are removed for good when the time to undo is over; what it was stays on record.",
-            carry_out=_delete,
-        ),
-        Decision(
-            right=Right.MARK,
-            title="Mark as false alarm",
-            button="Mark as false alarm",
-            warning="It counts in the statistics of the rule. Nothing happens to the message.",
-            carry_out=_mark,
-        ),
-        Decision(
-            right=Right.PASS_ON,
-            title="Pass on",
-            button="Pass on",
-            warning="Only the role that you choose reviews it from now on. You may not see it any more.",
-            carry_out=_pass_on,
+            Right.END_LEGAL_HOLD,
+            _end_legal_hold,
+            "From now on it is kept only as long as the retention says. That may be over already.",
         ),
     )
 }

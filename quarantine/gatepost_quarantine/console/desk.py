@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
@@ -18,11 +18,19 @@ from gatepost_quarantine.console.oidc import Provider
 from gatepost_quarantine.console.preview import Reader
 from gatepost_quarantine.console.rights import Person, Right, is_sealed, known_roles
 from gatepost_quarantine.console.signin import Doorman
-from gatepost_quarantine.held import State
+from gatepost_quarantine.held import HeldMessage, State
 from gatepost_quarantine.review import Item, Review, Session
 from gatepost_quarantine.store import NotFoundError, Store
 
 Form = Mapping[str, Sequence[str]]
+
+
+class Shelf(Store, Protocol):
+    """The store, as the console needs it: with what is kept whatever the retention says."""
+
+    def legal_hold(self, held_id: str, *, actor: str, reason: str) -> HeldMessage: ...
+
+    def end_legal_hold(self, held_id: str, *, actor: str, reason: str) -> HeldMessage: ...
 
 
 class ForbiddenError(Exception):
@@ -34,7 +42,7 @@ class Desk:
     """The services of one console process. ``clock`` gives aware times."""
 
     settings: Settings
-    store: Store
+    store: Shelf
     review: Review
     doorman: Doorman
     reader: Reader

@@ -30,6 +30,8 @@ EVENT_LABELS = {
     Verb.MARK: "Marked as false alarm",
     Verb.PASS_ON: "Passed on",
     Verb.NOTE: "Note",
+    Verb.LEGAL_HOLD: "Put under legal hold",
+    Verb.LEGAL_HOLD_ENDED: "Legal hold ended",
     Verb.NOTICE: "Notice sent",
     Verb.NOTICE_GIVEN_UP: "Notice could not be sent",
 }
@@ -81,23 +83,20 @@ def _is_confidential(finding: Finding, sight: Sight) -> bool:
     return finding.queue in sight.safeguarding
 
 
-def _possible(visit: Visit, item: Item) -> list[str]:
-    """The decisions that the person may make and that the message's state allows."""
-    allowed = verbs(visit, [item])
+def _possible(visit: Visit, item: Item) -> dict[str, str]:
+    """The decisions that the person may make and that the message's state allows, with their labels."""
     states = {each.state for each in item.held.recipients}
-    possible = []
-    for verb in allowed:
-        undecided = State.HELD in states
-        if verb in ("release", "pass-on") and not (undecided and item.stored and item.due_at is None):
-            continue
-        if verb == "deny" and not (undecided or State.RELEASING in states):
-            continue
-        if verb == "delete" and (not item.stored or item.due_at is not None):
-            continue
-        if verb == "mark" and not item.held.explanation.acting():
-            continue
-        possible.append(verb)
-    return possible
+    undecided, doomed = State.HELD in states, item.due_at is not None
+    deletable = item.stored and not doomed and not item.legal_hold
+    allowed = {
+        Right.RELEASE: undecided and item.stored and not doomed,
+        Right.PASS_ON: undecided and item.stored and not doomed,
+        Right.DENY: undecided or State.RELEASING in states,
+        Right.DELETE: deletable,
+        Right.MARK: bool(item.held.explanation.acting()),
+        Right.LEGAL_HOLD: not doomed,
+    }
+    return {verb: label for verb, label in verbs(visit, [item]).items() if allowed.get(Right(verb), True)}
 
 
 def _neighbours(visit: Visit, view: View, item: Item) -> tuple[str, str]:

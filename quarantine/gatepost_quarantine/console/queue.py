@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from gatepost_quarantine.console import shown
 from gatepost_quarantine.console.desk import Visit
-from gatepost_quarantine.console.rights import Right
+from gatepost_quarantine.console.rights import VERB_LABELS, Right
 from gatepost_quarantine.held import State
 from gatepost_quarantine.review import Item, Place, Tally, Wanted
 
@@ -145,13 +145,20 @@ def news(visit: Visit) -> Response:
     return visit.page("news.html", newer=newer, waiting=review.waiting(sight=sight), items=items)
 
 
-def verbs(visit: Visit, items: Sequence[Item]) -> list[str]:
-    """The decisions that the person may make about at least one of the messages."""
-    return [
-        right.value
-        for right in (Right.RELEASE, Right.DENY, Right.DELETE, Right.PASS_ON, Right.MARK)
-        if any(visit.who.may_with(right, item) for item in items)
-    ]
+def verbs(visit: Visit, items: Sequence[Item]) -> dict[str, str]:
+    """The decisions that the person may make about at least one of the messages, with their labels."""
+    return {
+        right.value: label
+        for right, label in VERB_LABELS.items()
+        if any(_applies(right, item) and visit.who.may_with(right, item) for item in items)
+    }
+
+
+def _applies(right: Right, item: Item) -> bool:
+    """A legal hold is set where there is none, and ended where there is one."""
+    if right in (Right.LEGAL_HOLD, Right.END_LEGAL_HOLD):
+        return bool(item.legal_hold) == (right is Right.END_LEGAL_HOLD)
+    return True
 
 
 def place_of(name: str) -> Place | None:

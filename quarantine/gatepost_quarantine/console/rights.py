@@ -37,13 +37,26 @@ class Right(StrEnum):
     DELETE = "delete"
     MARK = "mark"
     PASS_ON = "pass-on"  # noqa: S105 - a verb, not a secret
+    LEGAL_HOLD = "legal-hold"
+    END_LEGAL_HOLD = "end-legal-hold"
     NOTE = "note"
 
 
 _REVIEWS = frozenset({
     Right.LIST, Right.HISTORY, Right.READ, Right.DOWNLOAD, Right.RELEASE, Right.DENY, Right.DELETE, Right.MARK,
-    Right.PASS_ON, Right.NOTE,
+    Right.PASS_ON, Right.LEGAL_HOLD, Right.END_LEGAL_HOLD, Right.NOTE,
 })  # fmt: skip
+
+VERB_LABELS = {
+    Right.RELEASE: "Release",
+    Right.DENY: "Deny",
+    Right.DELETE: "Delete",
+    Right.PASS_ON: "Pass on",
+    Right.MARK: "Mark as false alarm",
+    Right.LEGAL_HOLD: "Legal hold",
+    Right.END_LEGAL_HOLD: "End legal hold",
+}
+"""The decisions about a message, in the order of their buttons."""
 
 _EVERYWHERE: dict[Role, frozenset[Right]] = {
     Role.VIEWER: frozenset({Right.OVERVIEW, Right.POLICY}),

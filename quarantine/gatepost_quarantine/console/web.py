@@ -24,14 +24,14 @@ from starlette.staticfiles import StaticFiles
 
 from gatepost_config.settings import Settings
 from gatepost_quarantine.console import act, body, detail, doors, guard, overview, queue
-from gatepost_quarantine.console.desk import Desk, ForbiddenError, Form, Visit, person_of, templates
+from gatepost_quarantine.console.desk import Desk, ForbiddenError, Form, Shelf, Visit, person_of, templates
 from gatepost_quarantine.console.in_force import InForce
 from gatepost_quarantine.console.oidc import Provider
 from gatepost_quarantine.console.preview import Reader
 from gatepost_quarantine.console.rights import Right
 from gatepost_quarantine.console.signin import Doorman
 from gatepost_quarantine.review import Review
-from gatepost_quarantine.store import ConflictError, NotFoundError, Store, StoreError
+from gatepost_quarantine.store import ConflictError, NotFoundError, StoreError
 
 FORM_LIMIT = 256 * 1024
 """Bytes of one form."""
@@ -88,7 +88,7 @@ DOORS: Sequence[Door] = (
 def application(
     settings: Settings,
     *,
-    store: Store,
+    store: Shelf,
     review: Review,
     reader: Reader,
     provider: Provider | None = None,

@@ -215,12 +215,14 @@ class SqlReview(Accounts):
     def doom(self, held_id: str, *, actor: str, reason: str, due_at: datetime) -> None:
         """See Review.doom."""
         with self._database.write() as connection:
-            there = select(message.c.stored).where(message.c.id == held_id).with_for_update()
-            stored = connection.execute(there).scalar_one_or_none()
-            if stored is None:
+            there = select(message.c.stored, message.c.legal_hold).where(message.c.id == held_id)
+            kept = connection.execute(there.with_for_update()).one_or_none()
+            if kept is None:
                 raise NotFoundError(f"there is no held message {held_id}")
-            if not stored:
+            if not kept.stored:
                 raise ConflictError("it has been deleted already")
+            if kept.legal_hold:
+                raise ConflictError("it is under legal hold and must be kept")
             if connection.execute(select(exists().where(_of(held_id, State.RELEASING)))).scalar_one():
                 raise ConflictError("it is being released; wait for the mail server's answer")
             row = {
@@ -230,8 +232,8 @@ class SqlReview(Accounts):
                 "at": self._now(),
                 "due_at": records.micros(due_at),
             }
-            kept = connection.execute(self._insert(doom).values(row).on_conflict_do_nothing())
-            if kept.rowcount:
+            made = connection.execute(self._insert(doom).values(row).on_conflict_do_nothing())
+            if made.rowcount:
                 due = due_at.astimezone(UTC).isoformat(timespec="seconds")
                 self._record(connection, Verb.DOOM, actor, held_id, reason, {"due": due})
 
@@ -285,6 +287,7 @@ class SqlReview(Accounts):
                 stored=bool(rows[each].stored),
                 due_at=records.moment(dooms[each].due_at) if each in dooms else None,
                 doomed_by=dooms[each].actor if each in dooms else "",
+                legal_hold=rows[each].legal_hold,
             )
             for each in ids
         ]
