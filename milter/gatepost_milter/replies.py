@@ -90,6 +90,8 @@ def answer(transaction: Transaction, verdict: Verdict, **facts: object) -> Answe
         "support_id": verdict.explanation.support_id,
         **facts,
     }
+    if verdict.findings:
+        told["findings"] = [f"{each.rule} {each.mode} {each.wanted} {each.action}" for each in verdict.findings]
     event = _EVENTS.get(action, Event.HELD)
     rejected = [outcome.action is Action.REJECT for outcome in verdict.outcomes]
     if any(rejected):

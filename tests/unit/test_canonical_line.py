@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from support.gates import PARENT, Judge, Keeper, finding, verdict
 
 from gatepost_config import logs, settings
-from gatepost_config.words import Action, Direction
+from gatepost_config.words import Action, Direction, Mode
 from gatepost_milter import session
+from gatepost_milter.cli.ladder import parse
 from gatepost_milter.gate import Gate
 from gatepost_milter.inspection.inspect import inspect
 from gatepost_milter.inspection.inspectors import Examined
@@ -190,6 +191,16 @@ def test_every_end_is_one_line_and_its_fields_are_on_the_page(root: Path, tmp_pa
     told = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
 
     assert {name for record in stories(tmp_path) for name in record} == told
+
+
+def test_the_report_reads_the_line_of_every_end(tmp_path: Path) -> None:
+    """The log is its only source, so the two must not drift apart."""
+    read = [parse(json.dumps(record).encode()) for record in stories(tmp_path)]
+    lines = [line for line in read if line is not None]
+
+    assert {line.event.value for line in lines} == EVENTS
+    steps = {(step.rule, step.mode, step.wanted, step.action) for line in lines for step in line.steps}
+    assert ("exe", Mode.ENFORCE, Action.QUARANTINE, Action.QUARANTINE) in steps
 
 
 def test_every_word_for_an_end_is_on_the_page(root: Path) -> None:

@@ -27,6 +27,7 @@ _COMMANDS = {
         "Take gatepost out of Postfix in an emergency; put it back.",
     ),
     "quarantine": ("gatepost_milter.cli.keeping:quarantine", "Review what is held."),
+    "report": ("gatepost_milter.cli.report:report", "Tell what each rule did, and what it would have done."),
     "seal": ("gatepost_milter.cli.seal:seal", "Make the key of sealed mail."),
     "simulate": ("gatepost_milter.cli.simulate:simulate", "Replay mails to see what a new policy would change."),
     "subject": ("gatepost_milter.cli.audit:subject", "Export what is held about one person."),

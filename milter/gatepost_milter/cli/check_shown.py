@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -22,6 +24,15 @@ COLOURS = {
     Action.QUARANTINE: "red",
     Action.SEAL: "magenta",
 }
+
+
+def counted(actions: Mapping[Action, int]) -> Text:
+    """Counts by action in one line, mildest first: “tag 2, quarantine 1”. What passed is not told."""
+    text = Text()
+    for action in Action:
+        if actions.get(action) and action is not Action.PASS:
+            text.append(", " if text else "").append(f"{action.value} {actions[action]:,}", COLOURS[action])
+    return text
 
 
 def show(

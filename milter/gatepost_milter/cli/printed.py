@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-
 PLAIN_WIDTH = 160
 """Columns where the output is no terminal."""
 

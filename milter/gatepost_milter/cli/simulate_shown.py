@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from rich.console import Console
@@ -10,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gatepost_config.words import Action
-from gatepost_milter.cli.check_shown import COLOURS
+from gatepost_milter.cli.check_shown import COLOURS, counted
 from gatepost_milter.cli.printed import plain_table, wide_console
 from gatepost_milter.cli.simulated import Shift, Tally
 from gatepost_milter.policy.policy import Policy
@@ -99,8 +98,8 @@ def _rules(tally: Tally, new: Policy) -> Table:
             Text(rule),
             modes.get(rule, "(gone)"),
             _both(Text(f"{count.old_fired:,}"), Text(f"{count.new_fired:,}")),
-            _both(_counts(count.old_actions), _counts(count.new_actions)),
-            _counts(count.would),
+            _both(counted(count.old_actions), counted(count.new_actions)),
+            counted(count.would),
             f"{count.changes:,}" if count.changes else "",
         )
     return table
@@ -111,14 +110,6 @@ def _both(old: Text, new: Text) -> Text:
     if old == new:
         return new
     return Text.assemble(old or "nothing", " → ", new or "nothing")
-
-
-def _counts(actions: Counter[Action]) -> Text:
-    text = Text()
-    for action in Action:
-        if actions[action] and action is not Action.PASS:
-            text.append(", " if text else "").append(f"{action.value} {actions[action]:,}", COLOURS[action])
-    return text
 
 
 def _mails(tally: Tally) -> Table:
