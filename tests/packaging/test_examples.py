@@ -15,7 +15,12 @@ from gatepost_quarantine.smtp import FINAL_TIMEOUT
 
 DEFAULTS = Settings(school=School(name="King's School", domains=["school.example"]))
 CHROOT = "/var/spool/postfix"
-UNITS = ("gatepost-milter.service", "gatepost-courier.service", "gatepost-console.service")
+UNITS = (
+    "gatepost-milter.service",
+    "gatepost-courier.service",
+    "gatepost-console.service",
+    "gatepost-pages.service",
+)
 
 
 def _unit(root: Path, name: str) -> str:

@@ -14,13 +14,16 @@ import click
 # Command name -> (module:attribute, one line of help). Kept here so that ``gatepost --help`` imports nothing.
 _COMMANDS = {
     "audit": ("gatepost_milter.cli.audit:audit", "Read and check the record of who did what."),
+    "block": ("gatepost_milter.cli.rulings:block", "Hold mail of a sender, or with a file, for a time."),
     "check": ("gatepost_milter.cli.check:check", "Judge message files without a mail server."),
     "console": ("gatepost_milter.cli.console:console", "Run the review console, or add its accounts."),
     "courier": ("gatepost_milter.cli.services:courier", "Run the courier: send notices and releases."),
     "demo": ("gatepost_milter.cli.demo:demo", "Show gatepost at work, without a mail server."),
     "directory": ("gatepost_milter.cli.directory:directory", "Check the people directory, or ask it."),
     "doctor": ("gatepost_milter.cli.doctor:doctor", "Find what is wrong, and the command that mends it."),
+    "exemption": ("gatepost_milter.cli.rulings:exemption", "Let mail pass a rule for a time."),
     "milter": ("gatepost_milter.cli.services:milter", "Run the milter that Postfix talks to."),
+    "pages": ("gatepost_milter.cli.services:pages", "Run the pages where senders answer about held mail."),
     "policy": ("gatepost_milter.cli.policy:policy", "List, show and test policies."),
     "postfix": (
         "gatepost_milter.cli.postfix:postfix",

@@ -1,4 +1,4 @@
-"""Owns the commands that run a service until it is told to stop: ``gatepost milter`` and ``gatepost courier``."""
+"""Owns the commands that run a service until it is told to stop: ``milter``, ``courier`` and ``pages``."""
 
 from __future__ import annotations
 
@@ -52,6 +52,27 @@ def courier(config: Path) -> None:
         settings = load_settings(config)
         logs.configure(settings.log, service="courier")
         code = run_courier(settings)
+    except (ConfigError, StoreError) as error:
+        raise CannotError(str(error)) from error
+    sys.exit(code)
+
+
+@click.command(epilog="Example: gatepost pages --config /etc/gatepost/gatepost.yaml")
+@_config
+def pages(config: Path) -> None:
+    """Run the sender pages, where people answer about mail of theirs that is held, until SIGTERM.
+
+    They listen where sender_pages.listen says, and need no log-in: the link in a notice opens one message.
+    """
+    # Here, because every other command must work on a machine without the parts of a web application.
+    try:
+        from gatepost_quarantine.sender.service import main as run_pages
+    except ImportError as error:
+        raise CannotError(f"the pages need a part that is not installed: {error}; use gatepost[console]") from None
+    try:
+        settings = load_settings(config)
+        logs.configure(settings.log, service="pages")
+        code = run_pages(settings)
     except (ConfigError, StoreError) as error:
         raise CannotError(str(error)) from error
     sys.exit(code)
