@@ -39,7 +39,7 @@ _STRING = "tag:yaml.org,2002:str"
 
 
 def load_settings(path: Path = DEFAULT_PATH) -> Settings:
-    """The settings in ``path``. Relative paths of policy and directory count from the folder of the settings.
+    """The settings in ``path``. Relative paths of policy, directory and notices count from the settings' folder.
 
     Raises ConfigError with every problem that was found.
     """
@@ -49,11 +49,15 @@ def load_settings(path: Path = DEFAULT_PATH) -> Settings:
     if not is_path(settings.policy) and settings.policy not in shipped_policies():
         raise ConfigError(settings.problem(("policy",), *_no_such_policy(settings.policy)))
     folder = path.resolve().parent
-    found: dict[str, str | Path] = {}
+    found: dict[str, object] = {}
     if is_path(settings.policy) and not Path(settings.policy).is_absolute():
         found["policy"] = str(folder / settings.policy)
     if settings.directory is not None and not settings.directory.is_absolute():
         found["directory"] = folder / settings.directory
+    named = {"logo": settings.notices.logo, "templates": settings.notices.templates}
+    beside = {name: folder / path for name, path in named.items() if path is not None}
+    if beside:
+        found["notices"] = settings.notices.model_copy(update=beside)
     return settings.model_copy(update=found)
 
 

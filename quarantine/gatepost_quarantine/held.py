@@ -53,7 +53,9 @@ class NoticeKind(StrEnum):
     ROLE = "role"
     DENIED = "denied"
     EXPIRED = "expired"
+    RELEASED = "released"
     REPORT = "report"
+    DIGEST = "digest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,19 +17,19 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
-from functools import cache
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateError, select_autoescape
+from zoneinfo import ZoneInfo
 
 from gatepost_config.settings import Settings
 from gatepost_config.words import Action, Explanation, Finding
+from gatepost_quarantine import wording
 from gatepost_quarantine.held import HeldMessage, Notice, NoticeKind, new_id
+from gatepost_quarantine.wording import Templates
 
 _SUBJECT_LIMIT = 120
 _FACT_LIMIT = 300
 _LIST_LIMIT = 20
-_WIDTH = 72
+_GROUP_LIMIT = 50
 _MESSAGE_ID = re.compile(r"<[\x21-\x3b\x3d\x3f-\x7e]{1,250}>\Z")
 _ADDRESS = re.compile(
     r"""([^\s"(),:;<>@\[\\\]]{1,64}|"[^"\\\r\n]{1,62}")@([^\s"(),:;<>@\[\\\]]{1,255}|\[[0-9A-Za-z:.]{1,60}\])\Z"""
@@ -40,25 +39,15 @@ _NO_ANSWER = re.compile(
     re.IGNORECASE,
 )
 
-_HEADLINES = {
-    NoticeKind.WARNING: "Your message was sent. Please read this for next time.",
-    NoticeKind.HELD_SENDER: "Your message has not been delivered yet.",
-    NoticeKind.HELD_RECIPIENT: "A message to you is being held.",
-    NoticeKind.WARNING_RECIPIENT: "Please take care with a message you received.",
-    NoticeKind.ROLE: "A message needs your attention.",
-    NoticeKind.DENIED: "Your message will not be delivered.",
-    NoticeKind.EXPIRED: "Your message was not delivered in time.",
-}
-_SUBJECTS = {
-    NoticeKind.WARNING: "please read",
-    NoticeKind.HELD_SENDER: "not delivered yet",
-    NoticeKind.HELD_RECIPIENT: "held for you",
-    NoticeKind.WARNING_RECIPIENT: "please take care",
-    NoticeKind.ROLE: "for your attention",
-    NoticeKind.DENIED: "not delivered",
-    NoticeKind.EXPIRED: "not delivered",
-}
-_ANSWERS = frozenset({NoticeKind.WARNING, NoticeKind.HELD_SENDER, NoticeKind.DENIED, NoticeKind.EXPIRED})
+_ANSWERS = frozenset(
+    {
+        NoticeKind.WARNING,
+        NoticeKind.HELD_SENDER,
+        NoticeKind.DENIED,
+        NoticeKind.RELEASED,
+        NoticeKind.EXPIRED,
+    }
+)
 """The kinds that answer the addressee's own message; the others are written of our own accord."""
 
 
@@ -80,29 +69,36 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Facts:
-    """What a template may show, cleaned: no control characters, nothing endless."""
+class Facts:
+    """What a template may show, cleaned: no control characters, nothing endless. See templates/README.md."""
 
     kind: NoticeKind
-    headline: str
     school: str
-    subject: str
-    date: str
-    sender: str
-    recipients: tuple[str, ...]
-    more_recipients: int
-    findings: tuple[Reason, ...]
-    waits: str
-    held_for: tuple[str, ...]
-    delivered_to: tuple[str, ...]
-    sealed: bool
-    partly: bool
-    told: str
-    policy: str
-    support_id: str
-    held_id: str
     help: str
+    title: str = ""
+    subject: str = ""
+    date: str = ""
+    sender: str = ""
+    recipients: tuple[str, ...] = ()
+    more_recipients: int = 0
+    findings: tuple[Reason, ...] = ()
+    waits: str = ""
+    held_for: tuple[str, ...] = ()
+    delivered_to: tuple[str, ...] = ()
+    sealed: bool = False
+    partly: bool = False
+    told: str = ""
+    policy: str = ""
+    support_id: str = ""
+    held_id: str = ""
+    review_link: str = ""
     offer: Offer | None = None
+    intro: str = ""
+    lines: tuple[str, ...] = ()
+    closing: str = ""
+    count: int = 0
+    since: str = ""
+    groups: tuple[Group, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,22 +113,69 @@ class Reason:
     more: int
 
 
-def render(notice: Notice, *, settings: Settings, now: datetime, offer: Offer | None = None) -> bytes:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One message in a digest. ``at`` is when the notice about it was owed, ``why`` its clauses and rules."""
+
+    subject: str
+    at: str
+    why: str
+    support_id: str
+    link: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """The messages of a digest that have the same said about them; ``more`` are not listed."""
+
+    title: str
+    kind: NoticeKind
+    entries: tuple[Entry, ...]
+    more: int
+
+
+def render(
+    notice: Notice,
+    *,
+    settings: Settings,
+    now: datetime,
+    offer: Offer | None = None,
+    offers: Mapping[str, Offer] | None = None,
+    templates: Templates | None = None,
+) -> bytes:
     """The notice as a message with CRLF line ends. Raises NoticeError.
 
     Rendered twice it is the same but for its Date and the link of an ``offer``, so the courier keeps the first
-    bytes.
+    bytes. ``offers`` are those of the messages in a digest, by id. Without ``templates``, ours are used.
     """
+    templates = templates or wording.shipped()
     try:
-        if notice.kind is NoticeKind.REPORT:
-            return _report(notice, settings=settings, now=now)
-        facts = replace(_facts(notice, settings), offer=offer)
-        said = _said(facts)
-        text = _environment().get_template("notice.txt").render(facts=facts, said=said)
-        html = _environment().get_template("notice.html").render(facts=facts, said=said)
-        return _composed(notice, facts, text, html, settings=settings, now=now)
-    except (KeyError, TypeError, ValueError, AttributeError, TemplateError) as error:
+        return write(notice, settings=settings, now=now, offer=offer, offers=offers or {}, templates=templates)
+    except wording.FAULTS as error:
         raise NoticeError(f"{type(error).__name__}: {error}") from error
+
+
+def write(
+    notice: Notice,
+    *,
+    settings: Settings,
+    now: datetime,
+    offer: Offer | None,
+    offers: Mapping[str, Offer],
+    templates: Templates,
+) -> bytes:
+    """As ``render``, but raises one of ``wording.FAULTS``, which tell where in a template they arose."""
+    if notice.kind is NoticeKind.REPORT:
+        name, facts = "report", _report_facts(notice, settings)
+    elif notice.kind is NoticeKind.DIGEST:
+        name, facts = "digest", _digest_facts(notice, settings, offers, templates)
+    else:
+        name, facts = "notice", replace(_facts(notice, settings), offer=offer)
+    said = templates.said(facts)
+    logo = f"logo@{settings.gateway}" if templates.logo is not None else ""
+    text = templates.render(f"{name}.txt", facts=facts, said=said)
+    html = templates.render(f"{name}.html", facts=facts, said=said, logo=logo)
+    return _composed(notice, facts, text, html, said=said, settings=settings, now=now, templates=templates)
 
 
 def answerable(address: str) -> bool:
@@ -177,6 +220,12 @@ def denied(
     )
 
 
+def released(held: HeldMessage, *, gateway: str, recipients: Sequence[str] = ()) -> tuple[Notice, ...]:
+    """The notice that a known sender gets when a reviewer lets their message go; to nobody else."""
+    owed = denied(held, gateway=gateway, recipients=recipients)
+    return tuple(replace(each, kind=NoticeKind.RELEASED) for each in owed)
+
+
 def expired(held: HeldMessage, *, gateway: str, recipients: Sequence[str] = ()) -> tuple[Notice, ...]:
     """The notice that a known sender is owed when nobody decided in time; to nobody else."""
     owed = denied(held, gateway=gateway, recipients=recipients)
@@ -189,35 +238,91 @@ def report(to: str, *, gateway: str, title: str, intro: str, lines: Sequence[str
     return Notice(kind=NoticeKind.REPORT, to=to, message_id=f"<{new_id()}@{gateway}>", context=context)
 
 
-def _report(notice: Notice, *, settings: Settings, now: datetime) -> bytes:
-    context = notice.context
-    lines = [_line(each) for each in context["lines"]]
-    title = _line(context["title"])
-    said = {name: _line(context[name], limit=2000) for name in ("intro", "closing")}
-    facts = _Facts(
+def digest(owed: Sequence[Notice], *, gateway: str, owed_at: Sequence[datetime]) -> Notice:
+    """One notice in the place of several to the same addressee, each with the time when it was owed.
+
+    It keeps of each what a list shows. Raises ValueError if there are none, or several addressees.
+    """
+    if len({each.to for each in owed}) != 1:
+        raise ValueError("a digest is of notices to one addressee")
+    entries = []
+    for each, at in zip(owed, owed_at, strict=True):
+        explanation = Explanation.from_json(each.context["explanation"]).public()
+        why = [
+            " ".join(filter(None, (finding.clause, finding.rule)))
+            for finding in explanation.acting()
+            if _concerns(finding, each.kind)
+        ]
+        entries.append(
+            {
+                "kind": each.kind.value,
+                "held_id": each.held_id,
+                "subject": str(each.context.get("subject", "")),
+                "support_id": explanation.support_id,
+                "why": list(dict.fromkeys(why)),
+                "at": at.isoformat(),
+            }
+        )
+    context = {"entries": entries, "since": min(owed_at).isoformat()}
+    return Notice(kind=NoticeKind.DIGEST, to=owed[0].to, message_id=f"<{new_id()}@{gateway}>", context=context)
+
+
+def _digest_facts(notice: Notice, settings: Settings, offers: Mapping[str, Offer], templates: Templates) -> Facts:
+    zone = ZoneInfo(settings.school.timezone)
+    entries = notice.context["entries"]
+    since = datetime.fromisoformat(notice.context["since"]).astimezone(zone)
+    kinds: dict[NoticeKind, list[Entry]] = {}
+    for each in entries:
+        kind = NoticeKind(each["kind"])
+        held_id = str(each["held_id"])
+        offered = offers.get(held_id)
+        link = _review_link(held_id, settings) if kind is NoticeKind.ROLE else (offered.link if offered else "")
+        at = datetime.fromisoformat(each["at"]).astimezone(zone)
+        kinds.setdefault(kind, []).append(
+            Entry(
+                subject=_line(each["subject"]),
+                at=f"{at:%H:%M}" if at.date() == since.date() else f"{at.day} {at:%B, %H:%M}",
+                why=_line(", ".join(each["why"])),
+                support_id=_line(each["support_id"]),
+                link=link,
+            )
+        )
+    facts = Facts(
         kind=notice.kind,
-        headline=title,
         school=_line(settings.school.name),
-        subject=title,
-        date="",
-        sender="",
-        recipients=(),
-        more_recipients=0,
-        findings=(),
-        waits="",
-        held_for=(),
-        delivered_to=(),
-        sealed=False,
-        partly=False,
-        told="",
-        policy="",
-        support_id="",
-        held_id="",
         help=help_address(settings),
+        count=len(entries),
+        since=f"{since:%H:%M} on {since.day} {since:%B}",
     )
-    text = _environment().get_template("report.txt").render(facts=facts, lines=lines, said=said)
-    html = _environment().get_template("report.html").render(facts=facts, lines=lines, said=said)
-    return _composed(notice, facts, text, html, settings=settings, now=now)
+    groups = []
+    for kind, found in kinds.items():
+        # Of one rule after the other, so that a reviewer reads what is alike together.
+        found.sort(key=lambda entry: entry.why)
+        group = Group(
+            title="", kind=kind, entries=tuple(found[:_GROUP_LIMIT]), more=max(0, len(found) - _GROUP_LIMIT)
+        )
+        groups.append(replace(group, title=templates.saying("group", group)))
+    return replace(facts, groups=tuple(groups))
+
+
+def _report_facts(notice: Notice, settings: Settings) -> Facts:
+    context = notice.context
+    return Facts(
+        kind=notice.kind,
+        school=_line(settings.school.name),
+        help=help_address(settings),
+        title=_line(context["title"]),
+        subject=_line(context["title"]),
+        intro=_line(context["intro"], limit=2000),
+        lines=tuple(_line(each) for each in context["lines"]),
+        closing=_line(context["closing"], limit=2000),
+    )
+
+
+def _review_link(held_id: str, settings: Settings) -> str:
+    """Where a reviewer finds the message; nothing where the console has no address of its own."""
+    base = settings.console.base_url
+    return f"{base}/held/{held_id}" if base and held_id else ""
 
 
 def _without_recipients(explanation: dict[str, Any]) -> dict[str, Any]:
@@ -233,7 +338,7 @@ def _without_recipients(explanation: dict[str, Any]) -> dict[str, Any]:
     return explanation
 
 
-def _facts(notice: Notice, settings: Settings) -> _Facts:
+def _facts(notice: Notice, settings: Settings) -> Facts:
     context: Mapping[str, Any] = notice.context
     explanation = Explanation.from_json(context["explanation"]).public()
     acting = [finding for finding in explanation.acting() if _concerns(finding, notice.kind)]
@@ -241,9 +346,8 @@ def _facts(notice: Notice, settings: Settings) -> _Facts:
     recipients = [_line(each) for each in context.get("recipients", ())]
     delivered = [outcome for outcome in explanation.outcomes if not outcome.action.held]
     queues = dict.fromkeys(_role(finding.queue) for finding in acting if finding.queue and finding.action.held)
-    return _Facts(
+    return Facts(
         kind=notice.kind,
-        headline=_HEADLINES[notice.kind],
         school=_line(settings.school.name),
         subject=_line(context.get("subject", "")),
         date=_line(context.get("date", "")),
@@ -260,20 +364,9 @@ def _facts(notice: Notice, settings: Settings) -> _Facts:
         policy=_line(f"{explanation.policy.name} {explanation.policy.version}"),
         support_id=_line(explanation.support_id),
         held_id=_line(notice.held_id),
+        review_link=_review_link(_line(notice.held_id), settings) if notice.kind is NoticeKind.ROLE else "",
         help=help_address(settings),
     )
-
-
-def _said(facts: _Facts) -> dict[str, str]:
-    """The sentences that text and HTML share, as plain strings: whoever shows them escapes them.
-
-    Called from inside the HTML template, a macro's result would count as escaped already, and it is not.
-    """
-    words: Any = _environment().get_template("words.txt").module
-    macros = {
-        name: getattr(words, name) for name in ("happened", "next", "todo", "reply", "alone", "help", "automatic")
-    }
-    return {name: " ".join(macro(facts).split()) for name, macro in macros.items()}
 
 
 def help_address(settings: Settings) -> str:
@@ -327,7 +420,17 @@ def _line(value: object, *, limit: int = _FACT_LIMIT) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
-def _composed(notice: Notice, facts: _Facts, text: str, html: str, *, settings: Settings, now: datetime) -> bytes:
+def _composed(
+    notice: Notice,
+    facts: Facts,
+    text: str,
+    html: str,
+    *,
+    said: Mapping[str, str],
+    settings: Settings,
+    now: datetime,
+    templates: Templates,
+) -> bytes:
     message = EmailMessage(policy=SMTP)
     sender = _from(settings)
     message["From"] = Address(display_name=f"{facts.school} mail gateway", addr_spec=sender)
@@ -335,16 +438,20 @@ def _composed(notice: Notice, facts: _Facts, text: str, html: str, *, settings: 
     if answers != sender:
         message["Reply-To"] = Address(addr_spec=answers)
     # The longest part of a subject is the original one: what happened has to be read first on a telephone.
-    subject = facts.subject or "(no subject)"
-    what = f"{_SUBJECTS[notice.kind]}: " if notice.kind in _SUBJECTS else ""
-    subject = _line(f"Auto: {what}{subject}", limit=_SUBJECT_LIMIT)
+    subject = _line(f"Auto: {said['subject']}", limit=_SUBJECT_LIMIT)
     message["Date"] = format_datetime(now)
     message["Auto-Submitted"] = "auto-replied" if notice.kind in _ANSWERS else "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
     message.set_content(text, cte="quoted-printable")
     message.add_alternative(html, subtype="html", cte="quoted-printable")
     message["Content-Language"] = "en-GB"
-    message.set_boundary(f"=-{hashlib.sha256(notice.message_id.encode()).hexdigest()[:40]}")
+    boundary = hashlib.sha256(notice.message_id.encode()).hexdigest()[:40]
+    message.set_boundary(f"=-{boundary}")
+    if templates.logo is not None:
+        page = message.get_body(("html",))
+        assert isinstance(page, EmailMessage)  # noqa: S101 - it was added above
+        page.add_related(templates.logo.data, "image", templates.logo.kind, cid=f"<logo@{settings.gateway}>")
+        page.set_boundary(f"=_{boundary}")
     # These are written here because the library folds or encodes a long Message-ID, decodes encoded words in what
     # it is given, line ends included, and cannot write an international address.
     fields = [
@@ -374,35 +481,3 @@ def _encoded(subject: str) -> str:
     """A Subject's value: as it is if that is plain, else in encoded words, so that none in it is believed."""
     charset = "us-ascii" if subject.isascii() and "=?" not in subject else "utf-8"
     return Header(subject.encode("utf-8", "replace"), charset, header_name="Subject").encode(linesep="\r\n")
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("gatepost_quarantine", "templates"),
-        autoescape=select_autoescape(["html"], default_for_string=False),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["wrapped"] = _wrapped
-    environment.filters["day"] = _day
-    return environment
-
-
-def _day(at: datetime) -> str:
-    """A day as people write it: 27 November 2026."""
-    return f"{at.day} {at:%B %Y}"
-
-
-def _wrapped(text: str, first: str = "", rest: str = "") -> str:
-    """Text in lines of at most 72 columns; a word that is longer keeps a line to itself."""
-    return textwrap.fill(
-        " ".join(text.split()),
-        _WIDTH,
-        initial_indent=first,
-        subsequent_indent=rest,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )

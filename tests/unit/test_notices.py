@@ -23,8 +23,8 @@ NOW = datetime(2026, 11, 20, 9, 1, tzinfo=UTC)
 TEACHER = "teacher@school.example"
 
 
-EXPLAINED = [kind for kind in NoticeKind if kind is not NoticeKind.REPORT]
-"""The kinds that are written from an explanation; a report is written in lines."""
+EXPLAINED = [kind for kind in NoticeKind if kind not in (NoticeKind.REPORT, NoticeKind.DIGEST)]
+"""The kinds that are written from one explanation; a report is written in lines, a digest from several."""
 
 
 def settings(**changes: Any) -> Settings:
@@ -101,7 +101,8 @@ class Shown(HTMLParser):
 def test_nothing_answers_a_notice(kind: NoticeKind) -> None:
     """RFC 3834: the fields that keep automatic answers away, and threading to the message it speaks of."""
     message = rendered(owed(kind))
-    answers = kind in (NoticeKind.WARNING, NoticeKind.HELD_SENDER, NoticeKind.DENIED, NoticeKind.EXPIRED)
+    own = ("warning", "held-sender", "denied", "released", "expired")
+    answers = kind.value in own
     assert message["Auto-Submitted"] == ("auto-replied" if answers else "auto-generated")
     assert message["X-Auto-Response-Suppress"] == "All"
     assert message["In-Reply-To"] == message["References"] == "<invoice-1@supplier.example>"

@@ -24,6 +24,7 @@ _COMMANDS = {
     "exemption": ("gatepost_milter.cli.rulings:exemption", "Let mail pass a rule for a time."),
     "milter": ("gatepost_milter.cli.services:milter", "Run the milter that Postfix talks to."),
     "pages": ("gatepost_milter.cli.services:pages", "Run the pages where senders answer about held mail."),
+    "notice": ("gatepost_milter.cli.notice:notice", "See the mails that gatepost writes itself."),
     "policy": ("gatepost_milter.cli.policy:policy", "List, show and test policies."),
     "postfix": (
         "gatepost_milter.cli.postfix:postfix",
