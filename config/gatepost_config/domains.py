@@ -37,6 +37,21 @@ class Domains:
         self._consumers = exact | added
         self._consumer_hosts = hosts | frozenset(added)
 
+    @property
+    def school(self) -> frozenset[str]:
+        """The school's own domains."""
+        return self._school
+
+    @property
+    def consumers(self) -> frozenset[str]:
+        """The domains where the public has its mail, as they are listed."""
+        return frozenset(self._consumers)
+
+    @property
+    def institutions(self) -> frozenset[str]:
+        """The domains of institutions, as they are listed."""
+        return frozenset(self._institutions)
+
     def is_school(self, domain: str) -> bool:
         """Whether ``domain`` is one of the school's own. This decides which way mail goes and who is believed."""
         return ascii_domain(domain) in self._school

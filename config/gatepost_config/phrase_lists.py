@@ -76,6 +76,10 @@ class PhraseList(Model):
     language: str = Field(default="en-GB", min_length=2, description="Language of the terms (BCP 47).")
     category: RuleId = Field(description="The subject, as rules ask for it.")
     about: str = Field(default="", description="What the list is for, and what it leaves out.")
+    private: bool = Field(
+        default=False,
+        description="Whether its terms are shown to those who may see content only, never in a notice.",
+    )
     threshold: int = Field(ge=1, le=1000, description="The score from which the list counts as reached.")
     tiers: dict[FactName, int] = Field(min_length=1, description="Names of tiers and their weights, 1 to 100.")
     terms: list[Term] = Field(min_length=1, max_length=MOST_TERMS, description="The terms.")

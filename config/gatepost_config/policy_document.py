@@ -99,6 +99,11 @@ class Role(Model):
     """A duty at the school, and the mailboxes of those who have it."""
 
     title: str = Field(min_length=1, description="What people call the role.")
+    safeguarding: bool = Field(
+        default=False,
+        description="Whether children's safety is its duty: rules that read what a message says never act on its "
+        "mail.",
+    )
     mailboxes: list[RoleMailbox] = Field(
         default=[], description="Addresses such as it.support@{domain}; the settings may override them."
     )
@@ -157,6 +162,7 @@ class SampleAttachment(Model):
     size: int = Field(default=1000, ge=0, description="Decoded bytes.")
     classes: list[str] = Field(default=[], description="File classes: executable, script, archive …")
     tier: str = Field(default="", description="Tier of the name in the list of file types: T1 to T5.")
+    text: str = Field(default="", description="The words in it; cells apart by tabs.")
     detected: str = Field(default="text/plain", description="Media type by content.")
 
 
@@ -179,6 +185,9 @@ class SampleMessage(Model):
     to: list[str] = Field(default=[], description="Addresses in To; left out with cc, all recipients.")
     cc: list[str] = Field(default=[], description="Addresses in Cc.")
     subject: str = Field(default="A test", description="Subject.")
+    text: str = Field(default="", description="The words of the message.")
+    html: str = Field(default="", description="The words of the message in HTML, beside or instead of text.")
+    malware: list[str] = Field(default=[], description="Names under which a virus scanner knows what it holds.")
     size: int = Field(default=10_000, ge=0, description="Bytes of the whole message.")
     attachments: list[SampleAttachment] = Field(default=[], description="Files that inspection finds.")
     defects: list[str] = Field(default=[], description="Codes of defects that inspection finds.")
@@ -275,6 +284,11 @@ class PolicyDocument(Model):
     )
     lists: dict[FactName, list[str]] = Field(
         default={}, description="Named lists of texts; a condition reads lists.NAME."
+    )
+    phrase_lists: list[str] = Field(
+        default=[],
+        description="Phrase lists to search for: shipped ones by name, the school's own by path (.yaml), which "
+        "may be relative to the document.",
     )
     exemptions: list[Exemption] = Field(default=[], description="Who is exempt from which rule, until when.")
     rules: list[Rule] = Field(min_length=1, description="The rules; their order decides between equals.")

@@ -31,6 +31,7 @@ DEFAULT_PATH = Path("/etc/gatepost/gatepost.yaml")
 
 Domain = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[^\s@]+\.[^\s@]+$")]
 Mailbox = Annotated[str, StringConstraints(pattern=r"^[^\s@<>]+@[^\s@<>]+$")]
+Telephone = Annotated[str, StringConstraints(pattern=r"^\+?[0-9 ()-]{3,24}$")]
 SealKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}=$")]
 HostPort = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[^\s:\[\]]+):\d{1,5}$")]
 
@@ -54,6 +55,12 @@ class School(Model):
     )
     timezone: str = Field(
         default="Europe/London", description="The school's time zone: in it a day begins and an exemption ends."
+    )
+
+    telephones: list[Telephone] = Field(
+        default=[],
+        description="The school's own numbers and those of trips: nobody's private number, so rules about private "
+        "numbers pass them over.",
     )
 
     @field_validator("timezone")

@@ -24,7 +24,7 @@ title: A policy
 version: "1"
 roles:
   it-support: {title: IT Support, mailboxes: ["it.support@{domain}"]}
-  dsl: {title: the Safeguarding Lead, mailboxes: ["dsl@{domain}"]}
+  dsl: {title: the Safeguarding Lead, mailboxes: ["dsl@{domain}"], safeguarding: true}
 limits: {attachment_bytes: 100, word: secret}
 lists: {friends: [friend.example]}
 """

@@ -11,7 +11,7 @@ import pytest
 from support.mail import attachment, inspection, policy, transaction
 
 from gatepost_config.directory import ALWAYS, Approval, Directory, Group, Kind, Person, Span
-from gatepost_milter.inspection.model import FileClass
+from gatepost_milter.inspection.model import FileClass, Text
 from gatepost_milter.policy.document_tests import SamplePast
 from gatepost_milter.policy.fact_types import People, Type
 from gatepost_milter.policy.facts import FACTS, KINDS, counted, text
@@ -34,6 +34,16 @@ LISTS = {
     "Mass": "mass",
     "Leaver": "leavers",
     "Block": "blocks",
+    "Identifier": "identifiers",
+    "Export": "exports",
+    "Secret": "secrets",
+    "Listed": "listed",
+    "Written": "addresses",
+    "Invitation": "invitations",
+    "NearMiss": "near_misses",
+    "Link": "links",
+    "Encrypted": "encrypted",
+    "Malware": "malware",
 }
 SINGLE = {
     "Sender": "sender",
@@ -42,6 +52,7 @@ SINGLE = {
     "Client": "client",
     "Addressing": "addressing",
     "Directory": "directory",
+    "Writing": "writing",
 }
 PEOPLE = Directory.of(
     people=[
@@ -58,6 +69,14 @@ PEOPLE = Directory.of(
     groups=[Group(address="all@school.example", size=180)],
     approvals=[Approval(who="*.board.example", purpose="exam-board")],
 )
+WORDS = """My password is Blue7Whale. Do not break the chain, write to a@gmail.com.
+UPN K801000025001, https://zoom.us/j/1
+BEGIN:VCALENDAR
+BEGIN:VEVENT
+ORGANIZER:mailto:teacher@school.example
+END:VEVENT
+END:VCALENDAR
+"""
 LITERALS = {
     Type.BOOL: "{} || !{}",
     Type.INT: "{} >= -1",
@@ -68,6 +87,7 @@ LITERALS = {
 
 def rule(find: str) -> str:
     return f"""
+        phrase_lists: [chain-letters]
         rules:
           - id: fact
             title: Fact
@@ -88,15 +108,19 @@ def test_every_documented_field_can_be_used(tmp_path: Path, kind: str, field: ob
         find = condition.replace("x.", f"{SINGLE[kind]}.")
     login = "" if kind in ("StaffLikeness", "Correspondent") else "teacher"
     message = transaction(
-        "anita@private.example", "left@school.example", client=Client(login=login, address="192.0.2.1")
+        "anita@private.example",
+        "left@school.example",
+        "a@outlok.com",
+        client=Client(login=login, address="192.0.2.1"),
     )
     seen = inspection(
-        attachment("a.txt"),
+        attachment("1234567_CTF_1234567_001.xml", FileClass.ENCRYPTED),
         defects=["too-deep"],
         visible=["mother@gmail.com", "stranger@gmail.com"],
         subject="s",
         author="A. Patel <a@gmail.com>",
     )
+    seen = replace(seen, texts=(Text(where="part 1", text=WORDS),), malware=("Eicar",))
     block = Ruling(
         kind=RulingKind.BLOCK,
         sender="@school.example",

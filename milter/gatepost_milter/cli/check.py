@@ -151,6 +151,7 @@ def _judge(
             limits=settings.inspection,
             deadline=settings.inspection.deadline,
             hashes=True,
+            texts=judge.reads_files,
         )
         transaction = transaction_for(content, spool, inspection, settings, given)
         if not transaction.recipients:

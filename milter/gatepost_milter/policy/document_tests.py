@@ -6,7 +6,7 @@ milliseconds, each time the policy is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parseaddr
@@ -20,11 +20,13 @@ from gatepost_config.policy_document import (
     DocumentTest,
     PolicyDocument,
     SampleAttachment,
+    SampleMessage,
     SamplePerson,
 )
 from gatepost_config.settings import Settings
 from gatepost_config.words import Action
-from gatepost_milter.inspection.model import Attachment, Defect, FileClass, Inspection, VisibleRecipient
+from gatepost_milter.inspection.model import Attachment, Defect, FileClass, Inspection, Text, VisibleRecipient
+from gatepost_milter.inspection.text import shown
 from gatepost_milter.policy.past import Acquaintance, Alike
 from gatepost_milter.policy.standing import Memory, Standing
 from gatepost_milter.policy.verdict import Verdict
@@ -209,8 +211,21 @@ def _inspection(test: DocumentTest, fill: Callable[[str], str]) -> Inspection:
         recipients=tuple(_named(field, fill(each)) for field, each in message.visible),
         automatic=message.automatic,
         attachments=tuple(_attachment(number, each) for number, each in enumerate(message.attachments, 2)),
+        texts=tuple(_texts(message, fill)),
+        malware=tuple(message.malware),
         defects=tuple(Defect(code=code) for code in message.defects),
     )
+
+
+def _texts(message: SampleMessage, fill: Callable[[str], str]) -> Iterator[Text]:
+    if message.text:
+        yield Text(where="part 1", text=fill(message.text))
+    if message.html:
+        written = fill(message.html)
+        yield Text(where="part 1.2", text=shown(written), html=True, source=lambda: written)
+    for number, each in enumerate(message.attachments, 2):
+        if each.text:
+            yield Text(where=f"part {number} › {each.name}", text=fill(each.text), of_file=True)
 
 
 def _named(field: str, text: str) -> VisibleRecipient:

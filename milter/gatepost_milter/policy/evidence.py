@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from gatepost_config.words import Evidence
 from gatepost_milter.inspection.defects import DEFECTS
+from gatepost_milter.policy.content_evidence import CONTENT_PIECES
 from gatepost_milter.policy.standing import PLACE_LENGTH
 from gatepost_milter.policy.texts import harmless
 
@@ -142,4 +143,5 @@ _PIECES = {
     "Leaver": _leaver,
     "Block": _block,
     "Sender": _sender,
+    **CONTENT_PIECES,
 }

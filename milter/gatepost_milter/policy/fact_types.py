@@ -13,13 +13,20 @@ from gatepost_config.addresses import normalise
 from gatepost_config.directory import Approval, Directory
 from gatepost_config.domains import Domains
 from gatepost_config.words import Direction
+from gatepost_milter.detect.domains_alike import Alike
 from gatepost_milter.inspection.model import Inspection
+from gatepost_milter.policy.content import Content, Detectors
 from gatepost_milter.policy.past import NO_PAST, Past
 from gatepost_milter.policy.standing import Standing
 from gatepost_milter.policy.verdict import Sender
 from gatepost_milter.transaction import Transaction
 
 NOTHING_STANDS = Standing()
+NO_DETECTORS = Detectors()
+
+
+def _none_known() -> Alike:
+    return Alike(())
 
 
 class Type(Enum):
@@ -74,7 +81,8 @@ class Recipient:
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """What a message's facts are read from. ``ways`` are the envelope recipients in their normal form, each with
-    its direction; ``standing`` the rulings in force, whose times are shown in ``zone``."""
+    its direction; ``standing`` the rulings in force, whose times are shown in ``zone``; ``detectors`` what is
+    looked for in its words, and ``alike`` the domains that the school knows."""
 
     transaction: Transaction
     inspection: Inspection
@@ -83,6 +91,13 @@ class Subject:
     people: People
     standing: Standing = NOTHING_STANDS
     zone: tzinfo = UTC
+    detectors: Detectors = NO_DETECTORS
+    alike: Callable[[], Alike] = _none_known
+
+    @cached_property
+    def content(self) -> Content:
+        """What the message says."""
+        return Content(self.inspection, self.detectors, today=self.people.at)
 
     @cached_property
     def shown(self) -> Mapping[str, str]:
@@ -109,7 +124,7 @@ class Field:
     """One field of a kind. ``get`` reads the value from the object that the kind describes.
 
     ``look`` is given instead where the value must be looked up among the people: that costs time, so it is done
-    only if some condition names the field.
+    only if some condition names the field. ``choices`` are all values that a text can have, where they are few.
     """
 
     name: str
@@ -117,6 +132,7 @@ class Field:
     meaning: str
     get: Callable[[Any], Any] | None = None
     look: Callable[[Any, People], Any] | None = None
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +146,13 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A name that a condition may use. ``type`` is a kind's name, ``list(Kind)`` or ``string``."""
+    """A name that a condition may use. ``type`` is a kind's name, ``list(Kind)`` or ``string``.
+
+    ``words`` says that it is read from what the message says: a rule that asks for it is a text rule.
+    """
 
     name: str
     type: str
     meaning: str
     scope: Scope = Scope.MESSAGE
+    words: bool = False

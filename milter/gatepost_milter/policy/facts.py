@@ -7,7 +7,7 @@ when a policy is loaded. Facts hold what hostile mail says; texts are made valid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,11 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import Message
 
 from gatepost_config.addresses import domain_of
+from gatepost_config.phrase_lists import PhraseList
 from gatepost_config.policy_document import Limit
 from gatepost_milter.inspection.defects import severity
 from gatepost_milter.inspection.model import Attachment, Defect, FileClass
+from gatepost_milter.policy.content_facts import ATTACHMENT_FIELDS, CONTENT_FACTS, CONTENT_KINDS, CONTENT_LISTS
 from gatepost_milter.policy.fact_types import Fact, Field, Kind, People, Recipient, Scope, Subject, Type
 from gatepost_milter.policy.history_facts import (
     HISTORY_FACTS,
@@ -72,6 +74,7 @@ KINDS: Mapping[str, Kind] = {
                     Field(each.value.replace("-", "_"), Type.BOOL, _CLASS_MEANINGS[each], _has_class(each))
                     for each in FileClass
                 ),
+                *ATTACHMENT_FIELDS,
             ),
         ),
         Kind(
@@ -236,6 +239,7 @@ KINDS: Mapping[str, Kind] = {
         ),
         *PEOPLE_KINDS,
         *HISTORY_KINDS,
+        *CONTENT_KINDS,
     )
 }
 
@@ -247,6 +251,7 @@ FACTS: Mapping[str, Fact] = {
         Fact("visible", "list(Visible)", "The addresses that every recipient can read."),
         *PEOPLE_FACTS,
         *HISTORY_FACTS,
+        *CONTENT_FACTS,
         Fact("message", "Message", "The message as a whole."),
         Fact("sender", "Sender", "Who sent the message."),
         Fact("client", "Client", "The SMTP client."),
@@ -258,7 +263,7 @@ FACTS: Mapping[str, Fact] = {
 }
 
 
-_LISTS = {**LISTS, **HISTORY_LISTS}
+_LISTS = {**LISTS, **HISTORY_LISTS, **CONTENT_LISTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,10 +277,17 @@ class Catalogue:
     """The facts of one policy: its types for the condition language, and the way from a message to values.
 
     ``limits`` and ``lists`` are the policy's own and get fields of their own, so that a misspelt name is
-    found when the policy is loaded.
+    found when the policy is loaded. ``phrase_lists`` are those that it searches for. ``choices`` are, for a field
+    of a kind, all texts that it can be; empty where that may be any.
     """
 
-    def __init__(self, *, limits: Mapping[str, Limit], lists: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self,
+        *,
+        limits: Mapping[str, Limit],
+        lists: Mapping[str, Sequence[str]],
+        phrase_lists: Sequence[PhraseList] = (),
+    ) -> None:
         fields = {name: [(each.name, each.type) for each in kind.fields] for name, kind in KINDS.items()}
         fields["Limit"] = [
             (name, Type.INT if isinstance(value, int) else Type.STRING) for name, value in limits.items()
@@ -284,6 +296,11 @@ class Catalogue:
         self.fields: Mapping[str, Sequence[str]] = {
             kind: [name for name, _ in members] for kind, members in fields.items()
         }
+        self.choices: dict[tuple[str, str], Collection[str]] = {
+            (kind.name, field.name): field.choices for kind in KINDS.values() for field in kind.fields
+        }
+        self.choices["Listed", "list"] = {each.name for each in phrase_lists} or {""}
+        self.choices["Listed", "category"] = {each.category for each in phrase_lists} or {""}
         self.pool = _pool(fields)
         self._classes = {
             name: message_factory.GetMessageClass(self.pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))
@@ -329,6 +346,7 @@ class Catalogue:
             "client": ("Client", subject.transaction.client),
             "message": ("Message", subject),
             "addressing": ("Addressing", subject),
+            "writing": ("Writing", subject),
             "directory": ("Directory", people.directory),
         }[name]
         return self._message(kind, thing, people, asked)

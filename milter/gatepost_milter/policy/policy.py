@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -28,16 +29,28 @@ from gatepost_config.words import (
     PolicyRef,
     Reply,
 )
+from gatepost_milter.detect.domains_alike import Alike
+from gatepost_milter.detect.pages import DetectionError
 from gatepost_milter.inspection.model import Inspection
 from gatepost_milter.policy import document_tests
+from gatepost_milter.policy.content import Detectors, alike
+from gatepost_milter.policy.content_facts import IN_FILES
 from gatepost_milter.policy.evidence import evidence_of, merged
 from gatepost_milter.policy.fact_types import People, Recipient, Scope, Subject
 from gatepost_milter.policy.facts import Asked, Catalogue
 from gatepost_milter.policy.identity import direction_of, identify, normal_address
-from gatepost_milter.policy.rules import CompiledRule, Condition, active, compile_rules, environment
+from gatepost_milter.policy.lexicons import lists_of
+from gatepost_milter.policy.rules import (
+    CompiledRule,
+    Condition,
+    PolicyError,
+    active,
+    compile_rules,
+    environment,
+)
 from gatepost_milter.policy.standing import Exemptions, Memory, Party, exempt_text, with_blocks
 from gatepost_milter.policy.texts import Words
-from gatepost_milter.policy.verdict import Verdict
+from gatepost_milter.policy.verdict import Sender, Verdict
 from gatepost_milter.transaction import Transaction
 
 
@@ -111,7 +124,8 @@ class Policy:
     """A policy document, compiled, for one school. Safe for many threads: judging changes nothing that matters.
 
     ``ref`` is what explanations call it, ``roles`` the mailboxes of every role, ``rules`` all rules in order,
-    ``directory`` the people it knows (None without any). ``problems`` are what is wrong without making the policy
+    ``directory`` the people it knows (None without any), ``reads_files`` whether inspection must read the words of
+    files for it. ``problems`` are what is wrong without making the policy
     unfit: rows of the directory that speak of rules that it does not have.
     """
 
@@ -130,13 +144,29 @@ class Policy:
         self._zone = ZoneInfo(settings.school.timezone)
         self._roles = _roles_by_mailbox(self.roles)
         self._words = Words.of(document, settings.school, self.roles)
-        self._catalogue = Catalogue(limits=document.limits, lists=document.lists)
+        phrases = lists_of(document)
+        self._detectors = Detectors(
+            lexicon=phrases.lexicon,
+            private=phrases.private,
+            telephones=tuple(settings.school.telephones),
+            zone=self._zone,
+        )
+        self._alike = cache(partial(_known_domains, self._domains, self._people))
+        self._catalogue = Catalogue(limits=document.limits, lists=document.lists, phrase_lists=phrases.lists)
         self._environment = environment(self._catalogue)
         self.rules = compile_rules(document, self._catalogue, self._environment)
         self._plans: dict[frozenset[Direction], _Plan] = {}
         self._replies = self._fill_replies()
         self._exemptions = Exemptions.of_document(document.exemptions, self._zone)
         self._memory = Memory()
+        awake = [each for each in active(self.rules) if each.words]
+        self.reads_files = any(not IN_FILES.isdisjoint(one.needs) for each in awake for one in each.conditions)
+        self._safeguarding = frozenset(
+            normal_address(address).lower()
+            for name, role in document.roles.items()
+            if role.safeguarding
+            for address in self.roles[name]
+        )
 
     def among(self, directory: Directory | None) -> Policy:
         """The same policy among other people. Compiled conditions are shared, so this is cheap."""
@@ -144,6 +174,7 @@ class Policy:
         other.directory = directory
         other.problems = tuple(_strangers(self.document, self.settings, directory))
         other._people = directory or Directory.of()
+        other._alike = cache(partial(_known_domains, self._domains, other._people))
         return other
 
     def remembering(self, memory: Memory) -> Policy:
@@ -163,21 +194,8 @@ class Policy:
         for path in transaction.recipients:
             way = direction_of(path.address, sender, self.settings)
             cases.append(_Case(path.address, normal_address(path.address), way))
-        people = People(
-            directory=self._people,
-            domains=self._domains,
-            at=transaction.received_at.astimezone(self._zone).date(),
-            past=self._memory.past,
-        )
-        subject = Subject(
-            transaction=transaction,
-            inspection=inspection,
-            sender=sender,
-            ways=tuple((case.plain, case.direction) for case in cases),
-            people=people,
-            standing=self._memory.standing,
-            zone=self._zone,
-        )
+        ways = [(case.plain, case.direction) for case in cases]
+        subject = self.subject(transaction, inspection, sender=sender, ways=ways)
         findings = self._findings(subject, cases)
         answers = _answers(subject)
         actions = _settle({case.address: _strictest(findings, case.address) for case in cases}, answers=answers)
@@ -192,6 +210,33 @@ class Policy:
             defects=tuple(str(defect) for defect in inspection.defects),
         )
         return Verdict(sender=sender, explanation=explanation)
+
+    def subject(
+        self,
+        transaction: Transaction,
+        inspection: Inspection,
+        *,
+        sender: Sender,
+        ways: Iterable[tuple[str, Direction]],
+    ) -> Subject:
+        """What facts are read from: the message, by ``sender``, to recipients in their normal form."""
+        people = People(
+            directory=self._people,
+            domains=self._domains,
+            at=transaction.received_at.astimezone(self._zone).date(),
+            past=self._memory.past,
+        )
+        return Subject(
+            transaction=transaction,
+            inspection=inspection,
+            sender=sender,
+            ways=tuple(ways),
+            people=people,
+            standing=self._memory.standing,
+            zone=self._zone,
+            detectors=self._detectors,
+            alike=self._alike,
+        )
 
     def _findings(self, subject: Subject, cases: Sequence[_Case]) -> list[Finding]:
         """The findings of all rules that speak for the ways that the message goes, in policy order."""
@@ -216,12 +261,14 @@ class Policy:
         rule = compiled.rule
         if not run.may_fire(compiled):
             return None
+        if compiled.words and subject.sender.known and self._is_safeguarding(subject.sender.mailbox):
+            return None
         actions: dict[str, Action] = {}
         exemptions: dict[str, None] = {}
         evidence: dict[int, tuple[Evidence, ...]] = {}
         wanted = Action.PASS
         for case in cases:
-            if case.direction not in rule.action:
+            if case.direction not in rule.action or (compiled.words and self._is_safeguarding(case.plain)):
                 continue
             found = run.fires(compiled, case)
             if found is None:
@@ -278,6 +325,11 @@ class Policy:
                 return exempt_text(leave.who, leave.span.ends, leave.approved_by, leave.reason)
         return ""
 
+    def _is_safeguarding(self, address: str) -> bool:
+        """Whether it is the mailbox of somebody to whom children's worries go: text rules never act on that mail,
+        for a filter between a child and her would do harm (KCS 3.7, KPS and KCLMS safeguarding)."""
+        return address.lower() in self._safeguarding
+
     def _main_address(self, address: str) -> str:
         person = self._people.person(address)
         return person.address if person is not None else address
@@ -315,9 +367,12 @@ class _Facts:
         self._known: dict[str, Any] = {}
 
     def value(self, name: str) -> Any:
-        """The value of a fact that is the same for all recipients."""
+        """The value of a fact that is the same for all recipients. Raises PolicyError."""
         if name not in self._known:
-            self._known[name] = self._catalogue.value(name, self._subject, self._asked)
+            try:
+                self._known[name] = self._catalogue.value(name, self._subject, self._asked)
+            except DetectionError as error:
+                raise PolicyError(f"{name}: {error}") from None
         return self._known[name]
 
     def of(self, condition: Condition, case: _Case) -> dict[str, Any]:
@@ -440,6 +495,11 @@ def _strangers(document: PolicyDocument, settings: Settings, directory: Director
         message = f"the policy {document.name!r} has no rule {each.rule!r}, so this exemption does nothing"
         remedy = f"did you mean {near!r}?" if near else f"rules: {', '.join(ids)}"
         yield Problem(path, int(line or 0), 1, message, remedy)
+
+
+def _known_domains(domains: Domains, directory: Directory) -> Alike:
+    """The domains that the school knows; made when it is first asked for, since it takes milliseconds."""
+    return alike(domains, known={each.who.rpartition("@")[2].removeprefix("*.") for each in directory.approvals})
 
 
 def _mailboxes(document: PolicyDocument, settings: Settings) -> Mapping[str, tuple[str, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,9 @@ _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ERROR = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 _UNDEFINED = re.compile(r"undefined field '(\w+)' not found in struct '" + PACKAGE + r"\.(\w+)'")
 _UNDECLARED = re.compile(r"undeclared reference to '([\w.]+)'")
+# A field compared with a text or with a list of texts: l.category == 'chain', i.kind in ['upn', 'uln'].
+_TEXT = re.compile(r"'[^'\\]*'|\"[^\"\\]*\"")
+_COMPARED = re.compile(rf"\.(\w+)\s*(?:[=!]=\s*|in\s*\[)((?:{_TEXT.pattern})(?:\s*,\s*(?:{_TEXT.pattern}))*)")
 _FUNCTIONS = (
     "all", "contains", "endsWith", "exists", "exists_one", "filter", "has", "lowerAscii", "map", "matches",
     "size", "split", "startsWith", "string", "substring", "trim", "upperAscii",
@@ -97,7 +100,7 @@ class CompiledRule:
 
     ``scope`` is how often what the rule finds changes within one message; its guard may change more often.
     ``gates`` are lists of which one must hold something, else the rule finds nothing; None where only an
-    evaluation can tell.
+    evaluation can tell. ``words`` says that it asks what the message says: a text rule.
     """
 
     rule: Rule
@@ -106,6 +109,7 @@ class CompiledRule:
     source: str
     scope: Scope
     gates: frozenset[str] | None
+    words: bool
 
     @staticmethod
     def of(rule: Rule, *, find: tuple[Condition, ...], when: Condition | None, source: str) -> CompiledRule:
@@ -117,6 +121,7 @@ class CompiledRule:
             source=source,
             scope=max((each.scope for each in find), key=lambda scope: scope.value, default=Scope.MESSAGE),
             gates=frozenset(each.chunked for each in find) if all(each.chunked for each in find) else None,
+            words=any(FACTS[name].words for each in (*find, *((when,) if when else ())) for name in each.needs),
         )
 
     @property
@@ -194,6 +199,10 @@ class _Compiler:
             return None
         words = frozenset(_WORD.findall(source))
         needs = words & FACTS.keys()
+        for position, message, remedy in unknown_values(source, needs, self._catalogue):
+            before = source[:position]
+            column = position - before.rfind("\n")
+            self._tell(path, before.count("\n") + 1, column, f"{key}: {message}", remedy)
         return Condition(
             source=source,
             where=f"rule {rule.id}, {key}",
@@ -229,6 +238,25 @@ class _Compiler:
             return ""
         near = nearest(word, known)
         return f"did you mean {near!r}?" if near else f"known here: {', '.join(sorted(known))}"
+
+
+def unknown_values(source: str, needs: Iterable[str], catalogue: Catalogue) -> Iterator[tuple[int, str, str]]:
+    """Texts that a condition compares a field with, and that the field can never be: where, what and a remedy.
+
+    A misspelt ``l.category == 'chian'`` would otherwise load, and never fire.
+    """
+    kinds = [FACTS[name].type.removeprefix("list(").removesuffix(")") for name in needs]
+    for match in _COMPARED.finditer(source):
+        known = [catalogue.choices[kind, match[1]] for kind in kinds if match[1] in catalogue.fields.get(kind, ())]
+        if not known or not all(known):
+            continue  # the name is a field of no fact here, or of one that may hold any text
+        choices = {str(value) for values in known for value in values}
+        for text in _TEXT.finditer(source, match.start(2), match.end(2)):
+            value = text[0][1:-1]
+            if value not in choices:
+                near = nearest(value, choices)
+                remedy = f"did you mean {near!r}?" if near else f"known here: {', '.join(sorted(choices))}"
+                yield text.start(), f"{match[1]} is never {value!r}", remedy
 
 
 def _spoken_type(name: str) -> str:
