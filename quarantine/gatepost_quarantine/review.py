@@ -15,6 +15,10 @@ from gatepost_config.words import Direction
 from gatepost_quarantine.held import HeldMessage, State
 
 
+CHOICES = 40
+"""Choices of one kind that one person may keep."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
     """Which held messages somebody may see.
@@ -273,6 +277,14 @@ class Review(Protocol):
 
     def end_session(self, digest: str) -> None:
         """End a session."""
+        ...
+
+    def choices(self, person: str, kind: str) -> Mapping[str, str]:
+        """What somebody chose of this kind for their own pages: name and value, by name."""
+        ...
+
+    def choose(self, person: str, kind: str, name: str, value: str) -> None:
+        """Keep a choice; an empty value forgets it. Raises ConflictError for more than CHOICES of a kind."""
         ...
 
     def key(self, name: str) -> bytes:

@@ -148,13 +148,16 @@ def test_every_page_passes_axe(desk: Desk, chromium: Chromium, theme: str) -> No
     desk.keep(sealed())
     rule = "executable-attachment"
     desk.review.mark(Mark(held_id=kept[0].id, rule=rule, actor="rita", note="", at=kept[0].received_at))
+    desk.store.legal_hold(kept[4].id, actor="rita", reason="Claim of 3 May")
+    desk.review.choose("local:rita", "filter", "Lunches", "q=lunch")
     desk.review.doom(kept[1].id, actor="rita", reason="", due_at=desk.clock().replace(year=2099))
     one, two = kept[0].id, kept[2].id
     pages = [
         "/queue", "/queue?tab=all&q=invoice&rule=executable-attachment", "/queue?q=nothing",
         f"/held/{one}", f"/held/{kept[1].id}", f"/held/{kept[5].id}", f"/act?verb=release&id={one}",
         f"/act?verb=deny&id={one}&id={two}", f"/act?verb=delete&id={one}", f"/act?verb=mark&id={one}",
-        f"/act?verb=pass-on&id={one}", "/overview", "/policy", f"/held/{one}/raw", f"/held/{one}/body",
+        f"/act?verb=pass-on&id={one}", f"/act?verb=legal-hold&id={one}", f"/held/{kept[4].id}",
+        "/overview", "/policy", f"/held/{one}/raw", f"/held/{one}/body",
         "/held/none",
     ]  # fmt: skip
     found: list[str] = []
@@ -172,6 +175,9 @@ def test_every_page_passes_axe(desk: Desk, chromium: Chromium, theme: str) -> No
             for summary in page.locator("main details > summary").all():
                 summary.click()
             found += _violations(page, f"open message {width}")
+            for tools in page.locator(".drop > summary").all():
+                tools.click()
+                found += _violations(page, f"tools {width}")
             page.click(".me summary")
             found += _violations(page, f"menu {width}")
             assert page.evaluate("document.documentElement.scrollWidth") <= width, (
@@ -328,6 +334,63 @@ def test_a_confidential_message_is_opened_by_safeguarding_and_recorded(desk: Des
     page.click("#open-body")
     expect(page.locator("pre.mail")).to_contain_text("Please open the attached program.")
     assert [each.verb for each in desk.store.events(message.id)] == [Verb.HOLD, Verb.READ]
+
+
+def test_ticks_are_kept_over_pages_until_they_are_decided_about(desk: Desk, window: Watched) -> None:
+    """One decision about messages of two pages; afterwards nothing is ticked."""
+    for place in range(52):
+        desk.keep(held(str(place).encode()), str(place).encode())
+    window.sign_in("rita")
+    page = window.page
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    page.get_by_role("link", name="Next page").click()
+    expect(page.locator(".chosen")).to_have_text("1 ticked (1 on other pages)")
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    page.keyboard.press("d")
+    expect(page.get_by_role("heading", name="Deny 2 messages")).to_be_visible()
+    page.keyboard.type("Not for us")
+    page.get_by_role("button", name="Deny 2 messages").click()
+    expect(page.get_by_role("heading", name="Deny: 2 of 2 done")).to_be_visible()
+    window.go("/queue")
+    expect(page.locator(".chosen")).to_have_text("0 ticked")
+    assert window.errors == []
+
+
+def test_the_end_of_a_sign_in_is_told_and_what_was_typed_outlives_it(tmp_path: Path, chromium: Chromium) -> None:
+    """One key makes it longer. If nobody is there, the note is still there after the next sign-in."""
+    desk = Desk(tmp_path, idle_minutes=1)
+    desk.people()
+    message = desk.keep(held())
+    with served(desk.app) as url:
+        window = Watched(chromium.new_context(), url)
+        window.sign_in("rita")
+        page = window.go(f"/held/{message.id}")
+        dialogue = page.get_by_role("alertdialog", name="Are you still there?")
+        expect(dialogue).to_be_visible()
+        assert _violations(page, "the end of a sign-in") == []
+        with page.expect_response("**/session") as answer:
+            page.keyboard.press("Enter")
+        assert answer.value.request.method == "POST"
+        expect(dialogue).to_be_hidden()
+        page.get_by_label("Note for your colleagues").fill("The parent has rung twice")
+        page.context.clear_cookies()
+        page.get_by_role("button", name="Keep the note").click()
+        page.get_by_role("link", name="Sign in").click()
+        page.locator("input[name=name]").fill("rita")
+        page.locator("input[name=password]").fill(PASSWORD)
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**/held/{message.id}")
+        page.keyboard.press("Escape")
+        expect(page.get_by_label("Note for your colleagues")).to_have_value("The parent has rung twice")
+        page.get_by_role("button", name="Keep the note").click()
+        page.wait_for_url("**done=**")
+        expect(page.locator(".history")).to_contain_text("The parent has rung twice")
+        window.go(f"/held/{message.id}")
+        expect(page.get_by_label("Note for your colleagues")).to_have_value("")
+        page.context.close()
+    desk.store.close()
 
 
 def test_the_picture_of_the_front_page_is_of_today(

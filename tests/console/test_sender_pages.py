@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser as Chromium
@@ -259,7 +260,7 @@ def test_by_keyboard_and_without_script(counter: Counter, chromium: Chromium) ->
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_everybody_can_use_it(
-    counter: Counter, chromium: Chromium, tmp_path: Path, theme: str, width: int
+    counter: Counter, chromium: Chromium, tmp_path: Path, theme: Literal["light", "dark"], width: int
 ) -> None:
     """axe finds nothing in any state of the page, at any width; nothing has to be scrolled sideways."""
     many = tuple(f"parent.number.{number}@a-rather-long-domain.example" for number in range(40))
@@ -274,9 +275,8 @@ def test_everybody_can_use_it(
     counter.store.deny(cases["denied"].id, actor="rita")
     paths = {name: counter.link(each) for name, each in cases.items()} | {"wrong": "/nothing"}
     with served(counter.app) as url:
-        scheme = "dark" if theme == "dark" else "light"
         context = chromium.new_context(
-            viewport={"width": width, "height": 844}, color_scheme=scheme, bypass_csp=True
+            viewport={"width": width, "height": 844}, color_scheme=theme, bypass_csp=True
         )
         page = context.new_page()
         for name, path in paths.items():

@@ -16,6 +16,9 @@ from gatepost_quarantine.audit import Verb
 from gatepost_quarantine.console import act
 from gatepost_quarantine.console.preview import ZIP_PASSWORD, Reader
 from gatepost_quarantine.held import State
+from gatepost_quarantine.review import CHOICES, Sight
+
+SEES_ALL = Sight(ordinary=True, confidential=True, safeguarding=frozenset())
 
 
 def verbs(desk: Desk, held_id: str) -> list[Verb]:
@@ -300,3 +303,57 @@ def test_a_legal_hold_keeps_a_message_from_deletion_until_it_is_ended(desk: Desk
     rita.post("/act", {"verb": "end-legal-hold", "id": message.id, "reason": "Claim withdrawn"})
     assert verbs(desk, message.id) == [Verb.HOLD, Verb.LEGAL_HOLD, Verb.LEGAL_HOLD_ENDED]
     assert "verb-delete" in rita.get(f"/held/{message.id}").text
+
+
+def test_everybody_has_columns_and_saved_filters_of_their_own(desk: Desk) -> None:
+    """They are kept on the server: they follow the person, and nobody else sees them."""
+    school_week(desk, count=3)
+    rita, sam = desk.browser("rita"), desk.browser("vic")
+    rita.post("/queue/columns", {"column": ["status", "support", "nonsense"], "back": "/queue"})
+    page = rita.get("/queue").text
+    assert re.findall(r'scope="col"[^>]*>([^<]+)</th>', page) == ["Message", "Status", "Support id"]
+    saved = rita.post("/queue/filters", {"name": "Lunch & co", "query": "q=invoice&since=7d&evil=1&after=5-x"})
+    assert saved.headers["location"].startswith("/queue?q=invoice&since=7d&done=")
+    assert '<a href="/queue?q=invoice&amp;since=7d">Lunch &amp; co</a>' in rita.get("/queue").text
+    assert "Lunch" not in sam.get("/queue").text
+    assert "Why it is held" in sam.get("/queue").text
+    rita.post("/queue/filters/remove", {"name": "Lunch & co", "back": "/queue"})
+    rita.post("/queue/columns", {"back": "/queue"})
+    page = rita.get("/queue").text
+    assert "Lunch" not in page
+    assert "Why it is held</th>" in page
+    for place in range(CHOICES):
+        rita.post("/queue/filters", {"name": f"No {place}", "query": "q=x"})
+    assert rita.post("/queue/filters", {"name": "One more", "query": "q=x"}).status_code == 409
+    assert rita.post("/queue/filters", {"name": "No 7", "query": "q=changed"}).status_code == 303
+
+
+def test_the_deletions_of_one_decision_can_be_undone_together(desk: Desk) -> None:
+    """From the page of results, with an answer for each."""
+    kept = [each.id for each in school_week(desk, count=3)]
+    rita = desk.browser("rita")
+    results = rita.post("/act", {"verb": "delete", "id": kept, "reason": "Spam"}).text
+    assert "Delete: 3 of 3 done" in results
+    assert "Undo all" in results
+    assert desk.review.item(kept[0], sight=SEES_ALL).due_at is not None
+    assert "Undo: 3 of 3 done" in rita.post("/act/undo", {"id": kept}).text
+    assert [desk.review.item(each, sight=SEES_ALL).due_at for each in kept] == [None] * 3
+    assert "Undo: 0 of 3 done" in rita.post("/act/undo", {"id": kept}).text
+
+
+def test_a_page_can_ask_when_the_sign_in_ends_without_making_it_longer(tmp_path: Path) -> None:
+    """Only POST is use; at the end of the longest time, use makes nothing longer."""
+    clock = Clock()
+    desk = Desk(tmp_path, clock=clock, idle_minutes=60, session_hours=2)
+    desk.people()
+    rita = desk.browser("rita")
+    clock.move(minutes=50)
+    assert rita.get("/session").json() == {"left": 600, "longer": True}
+    assert rita.get("/session").json() == {"left": 600, "longer": True}
+    assert rita.post("/session", {}).json() == {"left": 3600, "longer": True}
+    clock.move(minutes=55)
+    assert rita.get("/session").json() == {"left": 300, "longer": True}
+    assert rita.post("/session", {}).json() == {"left": 900, "longer": False}
+    clock.move(minutes=16)
+    assert rita.get("/session").status_code == 401
+    desk.store.close()

@@ -53,7 +53,7 @@ class Decision:
 def ask(visit: Visit) -> Response:
     """Ask before deciding: which messages, for whom, why. Nothing happens on this page."""
     decision = _decision(visit.query("verb"))
-    ids = list(dict.fromkeys(visit.request.query_params.getlist("id")))[:MOST]
+    ids = _ids(visit.request.query_params.getlist("id"))
     if not ids:
         raise ConflictError("No message was chosen. Tick some in the queue first.")
     items, refused = _split(visit, ids, decision)
@@ -76,7 +76,7 @@ def ask(visit: Visit) -> Response:
 def carry_out(visit: Visit) -> Response:
     """Decide about each message, whatever becomes of the others."""
     decision = _decision(visit.field("verb", 20))
-    ids = list(dict.fromkeys(each[:40] for each in visit.form.get("id", ())))[:MOST]
+    ids = _ids(visit.form.get("id", ()))
     items, verdicts = _split(visit, ids, decision)
     for item in items:
         try:
@@ -87,7 +87,8 @@ def carry_out(visit: Visit) -> Response:
     back = own_path(visit.field("back", 500) or "/queue")
     if len(ids) == 1 and len(verdicts) == 1 and verdicts[0].done:
         return visit.go(_with_done(back, verdicts[0]))
-    return visit.page("results.html", decision=decision, verdicts=verdicts, back=back)
+    dooms = [each.held_id for each in verdicts if each.done] if decision.right is Right.DELETE else []
+    return visit.page("results.html", title=decision.title, verdicts=verdicts, back=back, undoable=dooms)
 
 
 def note(visit: Visit) -> Response:
@@ -107,6 +108,17 @@ def spare(visit: Visit) -> Response:
     if not visit.desk.review.spare(item.held.id, actor=visit.who.name):
         raise ConflictError("There is no deletion to undo any more.")
     return visit.go(f"/held/{item.held.id}?{urlencode({'done': 'The deletion is undone.'})}")
+
+
+def undo(visit: Visit) -> Response:
+    """Undo the deletions of a whole decision."""
+    items, verdicts = _split(visit, _ids(visit.form.get("id", ())), DECISIONS[Right.DELETE])
+    for item in items:
+        spared = visit.desk.review.spare(item.held.id, actor=visit.who.name)
+        said = "The deletion is undone." if spared else "There is no deletion to undo any more."
+        verdicts.append(Verdict(held_id=item.held.id, subject=_subject(item), done=spared, said=said))
+    back = own_path(visit.field("back", 500) or "/queue")
+    return visit.page("results.html", title="Undo", verdicts=verdicts, back=back, undoable=[])
 
 
 def sweep(store: Store, review: Review, *, now: datetime) -> None:
@@ -244,6 +256,11 @@ def _decision(verb: str) -> Decision:
     if found is None:
         raise ConflictError("There is no such decision.")
     return found
+
+
+def _ids(given: Sequence[str]) -> list[str]:
+    """The ids that a form names, each once, as many as one decision takes."""
+    return list(dict.fromkeys(each[:40] for each in given))[:MOST]
 
 
 def _split(visit: Visit, ids: Sequence[str], decision: Decision) -> tuple[list[Item], list[Verdict]]:

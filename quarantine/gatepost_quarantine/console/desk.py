@@ -76,6 +76,16 @@ class Visit:
             raise ForbiddenError("Sign in first.")
         return self.person
 
+    @property
+    def identity(self) -> str:
+        """Whose choices these are: local accounts and those of the school may have the same names."""
+        return f"{self.session.source}:{self.session.name}" if self.session is not None else ""
+
+    @property
+    def left(self) -> int:
+        """Seconds until the sign-in ends if nobody does anything."""
+        return 0 if self.session is None else int(self.desk.doorman.left(self.session)[0].total_seconds())
+
     def query(self, name: str) -> str:
         """The first value of a query parameter, at most 500 characters."""
         return self.request.query_params.get(name, "")[:500]

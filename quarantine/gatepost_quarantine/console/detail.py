@@ -9,8 +9,9 @@ from starlette.responses import Response
 from gatepost_config.words import Explanation, Finding
 from gatepost_quarantine.audit import Verb
 from gatepost_quarantine.console.desk import Visit
-from gatepost_quarantine.console.queue import View, verbs
+from gatepost_quarantine.console.queue import verbs
 from gatepost_quarantine.console.rights import Right, is_sealed
+from gatepost_quarantine.console.view import View
 from gatepost_quarantine.held import State
 from gatepost_quarantine.review import Item, Place, Sight
 
@@ -41,7 +42,7 @@ def page(visit: Visit) -> Response:
     """One message. Nothing of its content is shown or read here but what was recorded when it was held."""
     item = visit.item()
     who, desk = visit.who, visit.desk
-    view = View.of(visit)
+    view = View.read(visit.request.query_params)
     before, after = _neighbours(visit, view, item)
     may_read = who.may_with(Right.READ, item)
     history = desk.store.events(item.held.id) if who.may_with(Right.HISTORY, item) else ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import urlencode
 
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from gatepost_quarantine.console import guard
 from gatepost_quarantine.console.desk import Visit, own_path
@@ -85,6 +85,14 @@ def sign_out(visit: Visit) -> Response:
     answer = visit.go("/sign-in")
     answer.delete_cookie(visit.desk.cookie, path="/", secure=visit.desk.secure, httponly=True, samesite="lax")
     return answer
+
+
+def session(visit: Visit) -> Response:
+    """When the sign-in ends. Asked with GET it changes nothing; with POST it is use, and so makes it longer."""
+    if visit.session is None:
+        raise NotFoundError("no session")
+    left, longer = visit.desk.doorman.left(visit.session)
+    return JSONResponse({"left": int(left.total_seconds()), "longer": longer})
 
 
 def theme(visit: Visit) -> Response:

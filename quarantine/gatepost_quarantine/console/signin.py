@@ -11,7 +11,7 @@ import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 
@@ -114,7 +114,13 @@ class Doorman:
             return None
         if in_use and now - session.seen_at >= _SEEN_EVERY:
             self._review.touch_session(session.digest, at=now)
+            return replace(session, seen_at=now)
         return session
+
+    def left(self, session: Session) -> tuple[timedelta, bool]:
+        """The time until the session ends if nobody does anything, and whether using it makes that longer."""
+        idle = session.seen_at + timedelta(minutes=self._settings.idle_minutes)
+        return min(idle, session.expires_at) - self._clock(), idle < session.expires_at
 
     def let_out(self, session: Session) -> None:
         """End a session."""

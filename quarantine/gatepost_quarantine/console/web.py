@@ -23,7 +23,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from gatepost_config.settings import Settings
-from gatepost_quarantine.console import act, body, detail, doors, guard, overview, queue
+from gatepost_quarantine.console import act, body, choices, detail, doors, guard, overview, queue
 from gatepost_quarantine.console.desk import Desk, ForbiddenError, Form, Shelf, Visit, person_of, templates
 from gatepost_quarantine.console.in_force import InForce
 from gatepost_quarantine.console.oidc import Provider
@@ -65,10 +65,15 @@ DOORS: Sequence[Door] = (
     Door("GET", "/sign-in/school", doors.school_sign_in, None),
     Door("GET", "/sign-in/school/back", doors.school_back, None),
     Door("POST", "/sign-out", doors.sign_out, Right.SIGNED_IN),
+    Door("GET", "/session", doors.session, Right.SIGNED_IN, asks_itself=True),
+    Door("POST", "/session", doors.session, Right.SIGNED_IN),
     Door("POST", "/theme", doors.theme, Right.SIGNED_IN),
     Door("GET", "/", doors.front, Right.SIGNED_IN),
     Door("GET", "/queue", queue.page, Right.LIST),
     Door("GET", "/queue/news", queue.news, Right.LIST, asks_itself=True),
+    Door("POST", "/queue/columns", choices.choose_columns, Right.LIST),
+    Door("POST", "/queue/filters", choices.save_filter, Right.LIST),
+    Door("POST", "/queue/filters/remove", choices.remove_filter, Right.LIST),
     Door("GET", "/held/{held_id}", detail.page, Right.LIST),
     Door("GET", "/held/{held_id}/body", body.fragment, Right.READ),
     Door("GET", "/held/{held_id}/html/{index:int}", body.html, Right.READ),
@@ -78,6 +83,7 @@ DOORS: Sequence[Door] = (
     Door("POST", "/held/{held_id}/spare", act.spare, Right.DELETE),
     Door("GET", "/act", act.ask, Right.LIST),
     Door("POST", "/act", act.carry_out, Right.LIST),
+    Door("POST", "/act/undo", act.undo, Right.DELETE),
     Door("GET", "/overview", overview.page, Right.OVERVIEW),
     Door("GET", "/policy", overview.policy, Right.POLICY),
     Door("GET", "/accounts", doors.accounts, Right.ACCOUNTS),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import and_, delete, func, insert, select, update
 
 from gatepost_quarantine.audit import Event, Verb
-from gatepost_quarantine.review import Account, Session
+from gatepost_quarantine.review import CHOICES, Account, Session
 from gatepost_quarantine.sql import chain, records
 from gatepost_quarantine.sql.console_schema import account as accounts
+from gatepost_quarantine.sql.console_schema import choice
 from gatepost_quarantine.sql.console_schema import session as sessions
 from gatepost_quarantine.sql.database import Database
+from gatepost_quarantine.store import ConflictError
 
 LOCAL = "local"
 """The source of sessions that began with a password kept here."""
@@ -130,6 +132,26 @@ class Accounts:
         """See Review.end_session."""
         with self._database.write() as connection:
             connection.execute(delete(sessions).where(sessions.c.digest == digest))
+
+    def choices(self, person: str, kind: str) -> Mapping[str, str]:
+        """See Review.choices."""
+        mine = and_(choice.c.person == records.clean(person), choice.c.kind == kind)
+        with self._database.read() as connection:
+            rows = connection.execute(select(choice).where(mine).order_by(choice.c.name))
+            return {row.name: row.value for row in rows}
+
+    def choose(self, person: str, kind: str, name: str, value: str) -> None:
+        """See Review.choose."""
+        person, name = records.clean(person), records.clean(name)
+        mine = and_(choice.c.person == person, choice.c.kind == kind)
+        with self._database.write() as connection:
+            connection.execute(delete(choice).where(mine, choice.c.name == name))
+            if not value:
+                return
+            if connection.execute(select(func.count()).select_from(choice).where(mine)).scalar_one() >= CHOICES:
+                raise ConflictError(f"{CHOICES} are kept at most; remove one first")
+            row = {"person": person, "kind": kind, "name": name, "value": records.clean(value)}
+            connection.execute(insert(choice).values(row))
 
     def _now(self) -> int:
         return records.micros(self._clock())

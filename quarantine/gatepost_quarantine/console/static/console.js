@@ -22,21 +22,36 @@
   };
 
   const boxes = () => all("#rows input[name=id]");
-  const count = () => {
-    const ticked = boxes().filter((box) => box.checked).length;
-    const shown = find("[data-count]");
-    if (shown) shown.textContent = ticked;
-    all("#rows .bulk button").forEach((button) => { button.disabled = ticked === 0; });
-    const every = find("[data-all]");
-    if (every) { every.checked = ticked > 0 && ticked === boxes().length; every.indeterminate = ticked > 0 && !every.checked; }
+  // Ticks outlive the page: they are kept in this window for the filter in use, up to what one decision takes.
+  const TICKED = "gatepost-ticked:", MOST = 200;
+  const filter = (() => { const query = new URLSearchParams(location.search); ["after", "done", "go"].forEach((each) => query.delete(each)); return query.toString(); })();
+  const shelf = (() => { try { sessionStorage.getItem(TICKED); return sessionStorage; } catch { return null; } })();
+  const place = `${TICKED}${document.body.dataset.person}:${filter}`;
+  const elsewhere = () => {
+    const known = JSON.parse(shelf?.getItem(place) || "[]");
+    return known.filter((id) => !boxes().some((box) => box.value === id));
   };
+  const keep = (ids) => { ids.length ? shelf?.setItem(place, JSON.stringify(ids)) : shelf?.removeItem(place); };
+  const count = () => {
+    const here = boxes().filter((box) => box.checked).map((box) => box.value), others = elsewhere();
+    const ticked = here.length + others.length;
+    keep([...others, ...here].slice(0, MOST));
+    const shown = find("[data-count]"), note = find("[data-elsewhere]"), clear = find("[data-clear]");
+    if (shown) shown.textContent = Math.min(ticked, MOST);
+    if (note) note.textContent = ticked > MOST ? ` (${MOST} at most)` : others.length ? ` (${others.length} on other pages)` : "";
+    if (clear) clear.hidden = ticked === 0;
+    all("#rows .bulk button[name=verb]").forEach((button) => { button.disabled = ticked === 0; });
+    const every = find("[data-all]");
+    if (every) { every.checked = here.length > 0 && here.length === boxes().length; every.indeterminate = here.length > 0 && !every.checked; }
+  };
+  const again = () => { const known = JSON.parse(shelf?.getItem(place) || "[]"); boxes().forEach((box) => { if (known.includes(box.value)) box.checked = true; }); };
 
   const decide = (verb) => {
     const link = find(`#verb-${verb}`);
     if (link) { link.click(); return; }
     const button = rows && find(`.bulk button[value=${verb}]`, rows);
     if (!button) return;
-    if (!boxes().some((box) => box.checked)) {
+    if (!boxes().some((box) => box.checked) && !elsewhere().length) {
       const box = currentRow() && find("input[name=id]", currentRow());
       if (!box) return;
       box.checked = true;
@@ -63,7 +78,8 @@
     if (!("signedIn" in document.body.dataset) || find("dialog[open]")) return;
     const typing = event.target.closest?.("input:not([type=checkbox]), textarea, select, [contenteditable]");
     if (typing) { if (event.key === "Escape") typing.blur(); return; }
-    if (event.key === "Escape" && find(".me[open]")) { find(".me").open = false; find(".me summary").focus(); return; }
+    const menu = event.key === "Escape" && find(".me[open], .drop[open]");
+    if (menu) { menu.open = false; find("summary", menu).focus(); return; }
     if (remembered() && event.key !== "Escape") return;
     const action = keys[event.key];
     if (action) { event.preventDefault(); action(); }
@@ -74,10 +90,21 @@
     if (event.target.closest("#rows")) count();
     if (event.target.id === "keys-on") remember(!event.target.checked);
   });
+  document.addEventListener("submit", (event) => {
+    if (event.target === rows) elsewhere().slice(0, MOST).forEach((id) => {
+      const field = document.createElement("input");
+      field.type = "hidden"; field.name = "id"; field.value = id;
+      rows.append(field);
+    });
+    // What is decided about is ticked no longer.
+    else if (event.target.matches('form[method=post][action="/act"]')) {
+      Object.keys(shelf || {}).filter((key) => key.startsWith(TICKED)).forEach((key) => shelf.removeItem(key));
+    }
+  });
   document.addEventListener("click", (event) => {
+    if (event.target.closest("[data-clear]")) { keep([]); boxes().forEach((box) => { box.checked = false; }); count(); }
     if (event.target.closest("[data-help]")) help();
-    const menu = find(".me[open]");
-    if (menu && !menu.contains(event.target)) menu.open = false;
+    all(".me[open], .drop[open]").forEach((menu) => { if (!menu.contains(event.target)) menu.open = false; });
   });
 
   // Somebody whose sign-in has ended is told so, instead of looking at a page that no longer changes.
@@ -95,7 +122,7 @@
 
   const on = find("#keys-on");
   if (on) on.checked = !remembered();
-  if (rows) count();
+  if (rows) { again(); count(); }
   // Back from a message, at the row one came from; after the browser itself has gone to the row, which takes focus.
   addEventListener("pageshow", () => {
     const row = rows && location.hash.startsWith("#row-") && document.getElementById(location.hash.slice(1));
