@@ -55,7 +55,7 @@ def open_gate(loaded: Loaded, *, store: Keeper) -> Iterator[Gate]:
     inspectors = Inspectors(limits, settings.spool.directory)
     try:
         yield Gate(
-            inspect=partial(inspect, inspectors=inspectors, limits=limits),
+            inspect=partial(inspect, inspectors=inspectors, limits=limits, texts=loaded.policy.reads_files),
             policy=loaded.policy,
             store=store,
             gateway=settings.gateway,
