@@ -144,6 +144,14 @@ class Identity:
     has_message_id: bool
 
 
+Note = Callable[[Transaction, Inspection, Verdict], None]
+"""Is told each message once what must be kept is kept; waits for nothing."""
+
+
+def _unnoted(_transaction: Transaction, _inspection: Inspection, _verdict: Verdict) -> None:
+    """Nobody remembers messages."""
+
+
 def _unwatched(_step: Step) -> None:
     """Nobody follows the steps."""
 
@@ -152,9 +160,17 @@ class Gate:
     """One message after another through inspect, judge, hold and reply. Safe to call from several threads."""
 
     def __init__(
-        self, *, inspect: Inspect, policy: Judge, store: Keeper, gateway: str, deadlines: Deadlines | None = None
+        self,
+        *,
+        inspect: Inspect,
+        policy: Judge,
+        store: Keeper,
+        gateway: str,
+        deadlines: Deadlines | None = None,
+        note: Note = _unnoted,
     ) -> None:
         self._inspect = inspect
+        self._note = note
         self._policy = policy
         self._store = store
         self._gateway = gateway
@@ -198,6 +214,7 @@ class Gate:
             held = perf_counter() - judged
             HOLD_SECONDS.observe(held)
             facts["hold_ms"] = _milliseconds(held)
+        self._note(transaction, inspection, verdict)
         _MESSAGES[verdict.direction, verdict.action].inc()
         for finding in verdict.findings:
             FINDINGS.labels(rule=finding.rule, mode=finding.mode.value).inc()

@@ -51,6 +51,8 @@ class Shelf(Protocol):
         self, *, before: datetime | None = None, held_id: str = "", actor: str, reason: str, dry_run: bool = False
     ) -> int: ...
 
+    def forget_history(self, *, pairs_before: int, counts_before: int, dry_run: bool = False) -> int: ...
+
     def heads(self) -> Sequence[tuple[str, int, str, str]]: ...
 
 
@@ -188,6 +190,13 @@ class Retention:
         )
         if many:
             yield Done(what="names erased from the audit", many=many, why=keeps.audit.reason)
+        many = self._store.forget_history(
+            pairs_before=self._before(keeps.correspondents).date().toordinal(),
+            counts_before=self._before(keeps.counts).date().toordinal(),
+            dry_run=self._dry_run,
+        )
+        if many:
+            yield Done(what="history forgotten", many=many, why=keeps.correspondents.reason)
 
     def _before(self, keep: Keep) -> datetime:
         return self._now - timedelta(days=keep.days)

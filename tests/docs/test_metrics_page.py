@@ -18,7 +18,7 @@ from prometheus_client import REGISTRY
 from ruamel.yaml import YAML
 
 from gatepost_config.settings import Metrics
-from gatepost_milter import daemon, session  # noqa: F401 - they declare what they count
+from gatepost_milter import daemon, followers, session  # noqa: F401 - they declare what they count
 from gatepost_milter.scrape import GAUGES
 
 _NAME = re.compile(r"\bgatepost_[a-z_]+")
