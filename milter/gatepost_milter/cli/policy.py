@@ -19,6 +19,7 @@ from gatepost_config.errors import ConfigError
 from gatepost_config.policy_document import PolicyDocument, Rule
 from gatepost_config.settings import Settings
 from gatepost_milter.cli.configured import CannotError, document_named, settings_for, with_policy
+from gatepost_milter.cli.policy_coverage import coverage
 from gatepost_milter.cli.policy_diff import diff
 from gatepost_milter.cli.printed import plain_table, print_json
 from gatepost_milter.policy import document_tests
@@ -225,4 +226,5 @@ def _today(settings: Settings) -> date:
     return datetime.now(ZoneInfo(settings.school.timezone)).date()
 
 
+policy.add_command(coverage)
 policy.add_command(diff)
