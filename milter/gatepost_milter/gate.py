@@ -22,10 +22,10 @@ from gatepost_milter import replies
 from gatepost_milter.inspection.inspectors import InspectorsBusyError
 from gatepost_milter.inspection.model import Attachment, Inspection
 from gatepost_milter.metrics import Counter, Histogram
-from gatepost_milter.policy.verdict import Verdict
+from gatepost_milter.policy.verdict import Sender, Verdict
 from gatepost_milter.replies import Answer
 from gatepost_milter.spool import Spool
-from gatepost_milter.transaction import Path, Transaction, header_block
+from gatepost_milter.transaction import Path, Transaction
 from gatepost_quarantine.audit import Event, Verb
 from gatepost_quarantine.held import (
     Chunks,
@@ -128,6 +128,18 @@ class Keeper(Protocol):
         ...
 
 
+class Own(Protocol):
+    """Mail that comes back to gatepost itself. Both raise StoreError; None is for all other mail."""
+
+    def released(self, transaction: Transaction) -> Answer | None:
+        """The answer to a release of our own, which is not judged again."""
+        ...
+
+    def replied(self, transaction: Transaction, inspection: Inspection, sender: Sender) -> Answer | None:
+        """The answer to a sender's reply, once what it says is done."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deadlines:
     """Seconds that inspection may take: ``login`` for a logged-in sender, who waits, else ``other``."""
@@ -168,9 +180,11 @@ class Gate:
         gateway: str,
         deadlines: Deadlines | None = None,
         note: Note = _unnoted,
+        own: Own | None = None,
     ) -> None:
         self._inspect = inspect
         self._note = note
+        self._own = own
         self._policy = policy
         self._store = store
         self._gateway = gateway
@@ -184,6 +198,9 @@ class Gate:
         """
         started = perf_counter()
         enter(Step.INSPECT)
+        own = self._own
+        if own is not None and (answer := _returned(transaction, lambda: own.released(transaction))) is not None:
+            return answer
         deadline = self._deadlines.login if transaction.client.login else self._deadlines.other
         try:
             with self._turn(transaction.content.size, deadline):
@@ -197,14 +214,14 @@ class Gate:
         judged = perf_counter()
         JUDGE_SECONDS.observe(judged - inspected)
         enter(Step.HOLD)
+        if own is not None:
+            answer = _returned(transaction, lambda: own.replied(transaction, inspection, verdict.sender))
+            if answer is not None:
+                return answer
         try:
             kept = self._hold(transaction, inspection, verdict)
         except StoreError as error:
-            return replies.tempfail(
-                transaction.support_id,
-                reason="The message cannot be kept now. Please try again later.",
-                detail=f"store: {error}",
-            )
+            return _unkept(transaction, error)
         facts = {
             **kept,
             "inspect_ms": _milliseconds(inspected - started),
@@ -367,6 +384,22 @@ class Gate:
         return dict.fromkeys(mailbox for role in roles for mailbox in self._policy.mailboxes(role))
 
 
+def _returned(transaction: Transaction, ask: Callable[[], Answer | None]) -> Answer | None:
+    """What is answered to mail that comes back, if it is such; a temp-fail while the store cannot tell."""
+    try:
+        return ask()
+    except StoreError as error:
+        return _unkept(transaction, error)
+
+
+def _unkept(transaction: Transaction, error: StoreError) -> Answer:
+    return replies.tempfail(
+        transaction.support_id,
+        reason="The message cannot be kept now. Please try again later.",
+        detail=f"store: {error}",
+    )
+
+
 def identify(transaction: Transaction) -> Identity:
     """What makes a retry the same message: login, envelope, header fields and body.
 
@@ -385,7 +418,7 @@ def identify(transaction: Transaction) -> Identity:
         if name.strip().lower() not in left_out:
             _add(digest, name, value)
     _add(digest, b"", b"")
-    for chunk in _after(transaction.content.chunks(), len(header_block(transaction.headers))):
+    for chunk in transaction.body():
         digest.update(chunk)
     return Identity(key=digest.hexdigest(), has_message_id=bool(message_ids) and not added)
 
@@ -524,16 +557,6 @@ def _add(digest: hashlib._Hash, *pieces: bytes) -> None:
     for piece in pieces:
         digest.update(len(piece).to_bytes(8))
         digest.update(piece)
-
-
-def _after(chunks: Iterator[bytes], skip: int) -> Iterator[bytes]:
-    """The chunks without their first ``skip`` bytes."""
-    for chunk in chunks:
-        if skip >= len(chunk):
-            skip -= len(chunk)
-            continue
-        yield chunk[skip:]
-        skip = 0
 
 
 def _milliseconds(seconds: float) -> float:

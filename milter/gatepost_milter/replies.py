@@ -40,6 +40,8 @@ class Event(StrEnum):
     HELD = "held"
     REFUSED = "refused"
     FAILED = "failed"
+    RELEASED = "released"
+    ANSWERED = "answered"
 
 
 _EVENTS = {
@@ -141,6 +143,11 @@ def too_large(support_id: str) -> Answer:
 def bad_address(support_id: str) -> Answer:
     """The answer to an envelope address that is not UTF-8, which RFC 6531 section 3.3 does not allow."""
     return _refused(support_id, Reply(code=553, status="5.6.7"), "An envelope address is not valid UTF-8.")
+
+
+def refused(support_id: str, sentence: str) -> Answer:
+    """The answer to mail for an address that takes no such mail."""
+    return _refused(support_id, Reply(), sentence)
 
 
 def stale_headers(transaction: Transaction) -> tuple[StaleHeader, ...]:

@@ -7,7 +7,7 @@ room (``policy/identity.py``) from these facts and the settings.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -85,6 +85,16 @@ class Transaction:
     queue_id: str = ""
     support_id: str = field(default_factory=new_support_id)
     received_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def body(self) -> Iterator[bytes]:
+        """The bytes after the header and the empty line that ends it, in pieces."""
+        skip = len(header_block(self.headers))
+        for piece in self.content.chunks():
+            if skip >= len(piece):
+                skip -= len(piece)
+                continue
+            yield piece[skip:]
+            skip = 0
 
     def header(self, name: bytes) -> bytes:
         """The value of the first field of that name, stripped; empty when there is none."""

@@ -18,6 +18,7 @@ from gatepost_config.words import (
 )
 from gatepost_milter.inspection.model import Inspection, VisibleRecipient
 from gatepost_milter.policy.verdict import Sender, Verdict
+from gatepost_milter.replies import Answer
 from gatepost_milter.spool import Spool
 from gatepost_milter.transaction import Client, Path, Transaction, header_block
 from gatepost_quarantine.audit import Event
@@ -173,3 +174,23 @@ class Keeper:
     def _commit(self) -> None:
         if self.broken:
             raise StoreError("disk full")
+
+
+@dataclass(slots=True)
+class OwnMail:
+    """Mail that comes back to gatepost, as a test says; ``asked`` is what the gate wanted to know."""
+
+    releases: Answer | None = None
+    answers: Answer | None = None
+    broken: bool = False
+    asked: list[str] = field(default_factory=list)
+
+    def released(self, transaction: Transaction) -> Answer | None:
+        self.asked.append("released")
+        if self.broken:
+            raise StoreError("away")
+        return self.releases
+
+    def replied(self, transaction: Transaction, inspection: Inspection, sender: Sender) -> Answer | None:
+        self.asked.append("replied")
+        return self.answers

@@ -17,7 +17,7 @@ import structlog
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from support.gates import PARENT, Judge, Keeper, finding, verdict
+from support.gates import PARENT, Judge, Keeper, OwnMail, finding, verdict
 
 from gatepost_config import logs, settings
 from gatepost_config.words import Action, Direction, Mode
@@ -28,11 +28,13 @@ from gatepost_milter.inspection.inspect import inspect
 from gatepost_milter.inspection.inspectors import Examined
 from gatepost_milter.inspection.model import Inspection, Leaf
 from gatepost_milter.policy.verdict import Verdict
-from gatepost_milter.replies import Event
+from gatepost_milter.replies import Answer, Disposition, Event
 from gatepost_milter.spool import Spool
 
 OUTBOUND = Direction.OUTBOUND
 PASSED = verdict({PARENT: (OUTBOUND, Action.PASS)})
+SUPPORT = {"support_id": "SUPPORT1"}
+ANSWERED = SUPPORT | {"reply_outcome": "send", "held_id": "a" * 32}
 EVENTS = {each.value for each in Event}
 
 
@@ -154,6 +156,10 @@ def _fault(content: Spool, *, deadline: float, hashes: bool = False) -> Inspecti
     raise RuntimeError("a defect")
 
 
+def _nothing(content: Spool, *, deadline: float, hashes: bool = False) -> Inspection:
+    return Inspection(size=content.size)
+
+
 def stories(directory: Path) -> Iterator[dict[str, Any]]:
     """A line for each way in which a message can end."""
     found = finding("exe", {PARENT: Action.QUARANTINE}, tell=["it-support"])
@@ -166,6 +172,12 @@ def stories(directory: Path) -> Iterator[dict[str, Any]]:
         "held": gate(quarantine),
         "refused": gate(verdict({PARENT: (OUTBOUND, Action.REJECT)}, finding("no", {PARENT: Action.REJECT}))),
         "failed": gate(quarantine, broken=True),
+        "released": _own(
+            OwnMail(releases=Answer(disposition=Disposition.ACCEPT, event=Event.RELEASED, facts=SUPPORT))
+        ),
+        "answered": _own(
+            OwnMail(answers=Answer(disposition=Disposition.DISCARD, event=Event.ANSWERED, facts=ANSWERED))
+        ),
         "failed by a defect": Gate(inspect=_fault, policy=Judge(PASSED), store=Keeper(), gateway="gw"),
     }
     for story, each in gates.items():
@@ -182,6 +194,11 @@ def stories(directory: Path) -> Iterator[dict[str, Any]]:
         assert record["event"] == story.partition(" ")[0]
         assert (record["queue_id"], len(record["support_id"])) == ("4QUEUE", 8)
         yield record
+
+
+def _own(mail: OwnMail) -> Gate:
+    """A gate to which mail of its own comes back."""
+    return Gate(inspect=_nothing, policy=Judge(PASSED), store=Keeper(), gateway="gw", own=mail)
 
 
 def test_every_end_is_one_line_and_its_fields_are_on_the_page(root: Path, tmp_path: Path) -> None:

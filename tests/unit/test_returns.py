@@ -1,0 +1,305 @@
+"""Mail that comes back to gatepost: its own releases, and senders' replies; nothing else does anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path as FilePath
+from typing import Any, Literal
+
+import pytest
+from support.gates import HEADERS, Judge, Keeper, OwnMail, inspection, transaction, verdict
+from support.quarantine import chunks
+from support.senders import ANNA, LETTER, TEACHER, exposed, waiting
+
+from gatepost_config import settings as configured
+from gatepost_config.settings import Courier, School, SenderPages, Settings
+from gatepost_config.words import Action, Direction
+from gatepost_milter.gate import Gate
+from gatepost_milter.inspection.model import Inspection, Text
+from gatepost_milter.policy.verdict import Sender
+from gatepost_milter.replies import Answer, Disposition, Event
+from gatepost_milter.returns import Returns, spoken
+from gatepost_milter.spool import Spool
+from gatepost_milter.transaction import Transaction, header_block
+from gatepost_quarantine.held import Choice, HeldMessage, State
+from gatepost_quarantine.sql import SqlStore, open_store
+from gatepost_quarantine.store import OwedNotice
+from gatepost_quarantine.tokens import (
+    RELEASE_HEADER,
+    RELEASE_KEY,
+    REPLY_KEY,
+    ReleaseTokens,
+    ReplyAddresses,
+    content_digest,
+)
+
+KNOWN = Sender(mailbox=TEACHER, known=True, via="login")
+FIELDS = ((b"Received", b" from pc\n    by mx1"), *HEADERS)
+BODY = b"Hello\r\n"
+
+
+@pytest.fixture
+def store(tmp_path: FilePath) -> Iterator[SqlStore]:
+    """A store in a file."""
+    url = f"sqlite:///{tmp_path / 'quarantine.db'}"
+    opened = open_store(configured.Store(url=url, free_floor=0), gateway="mx1.school.example")
+    yield opened
+    opened.close()
+
+
+def returns(store: SqlStore, *, way: Literal["listeners", "front-door"] = "front-door") -> Returns:
+    """What recognises mail, at a school that has both."""
+    settings = Settings(
+        school=School(name="Park School", domains=["school.example"]),
+        gateway="mx1.school.example",
+        courier=Courier(way=way),
+        sender_pages=SenderPages(reply_address="gatepost@school.example"),
+    )
+    return Returns(settings, store)
+
+
+def arriving(
+    store: SqlStore, *, recipients: Sequence[str] = (ANNA,), token: str = "", body: bytes = BODY
+) -> Transaction:
+    """A release as the front door shows it, with its token or another one."""
+    digest = content_digest(iter([header_block(FIELDS), BODY]))
+    signed = ReleaseTokens(store.key(RELEASE_KEY)).make(digest, [ANNA], now=datetime.now(UTC))
+    headers = ((RELEASE_HEADER.encode(), f" {token or signed}".encode()), *FIELDS)
+    return transaction(*recipients, login="", headers=headers, body=body)
+
+
+def test_our_own_release_passes_once_and_loses_its_token(store: SqlStore) -> None:
+    """With the token gone, it is the message that was held, below our Received field."""
+    came = arriving(store)
+    answer = returns(store).released(came)
+    assert answer is not None
+    assert (answer.disposition, answer.event) == (Disposition.ACCEPT, Event.RELEASED)
+    assert [(each.name, each.index) for each in answer.remove] == [(RELEASE_HEADER, 1)]
+    assert (answer.add, answer.delete) == ((), ())
+    assert returns(store).released(came) is None, "replayed"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"token": "forged"},
+        {"recipients": (ANNA, "other@x.example")},
+        {"recipients": ("other@x.example",)},
+        {"body": BODY + b"more"},
+    ],
+    ids=["forged", "one-more-recipient", "another-recipient", "other-bytes"],
+)
+def test_a_token_that_is_not_for_this_message_is_worth_nothing(
+    store: SqlStore, changes: Mapping[str, Any]
+) -> None:
+    """It is judged like any other, and the true token still works afterwards."""
+    mine = arriving(store)
+    token = mine.header(RELEASE_HEADER.encode()).decode()
+    assert returns(store).released(arriving(store, **{"token": token, **changes})) is None
+    assert returns(store).released(mine) is not None
+
+
+def test_tokens_count_only_where_releases_come_that_way(store: SqlStore) -> None:
+    """With release listeners, a field of that name is somebody's joke."""
+    assert returns(store, way="listeners").released(arriving(store)) is None
+    assert returns(store).released(transaction(ANNA)) is None
+
+
+# Replies
+
+
+def kept(store: SqlStore, message: HeldMessage | None = None) -> HeldMessage:
+    """A message that waits for its sender, held now."""
+    message = replace(message or waiting(), received_at=datetime.now(UTC))
+    store.hold(message, content=chunks(LETTER))
+    return message
+
+
+def reply(
+    store: SqlStore,
+    message: HeldMessage,
+    words: str,
+    *,
+    sender: Sender = KNOWN,
+    automatic: bool = False,
+    to: Sequence[str] = (),
+    envelope: str = TEACHER,
+) -> Answer | None:
+    """Answer to the notice about this message."""
+    address = ReplyAddresses(store.key(REPLY_KEY), mailbox="gatepost@school.example").make(message)
+    came = transaction(*(to or [address]), sender=envelope)
+    seen = replace(inspection(automatic=automatic), texts=(Text(where="part 1", text=words),))
+    return returns(store).replied(came, seen, sender)
+
+
+def told(store: SqlStore) -> list[str]:
+    """The titles of the notices that are owed."""
+    owed = store.claim(worker=f"test-{next(_WORKERS)}", lease=0.0, limit=50)
+    return [str(each.notice.context["title"]) for each in owed if isinstance(each, OwedNotice)]
+
+
+_WORKERS = count()
+
+
+def states(store: SqlStore, message: HeldMessage) -> set[State]:
+    return {each.state for each in store.get(message.id).recipients}
+
+
+@pytest.mark.parametrize(
+    ("words", "state", "title"),
+    [
+        (
+            "Send.\r\nThey all agreed\r\nat the meeting.\r\n\r\nHelen\r\n",
+            State.RELEASING,
+            "Your message is being sent",
+        ),
+        ("\r\n  WITHDRAW  \r\n\r\n> SEND\r\n", State.WITHDRAWN, "Your message was withdrawn"),
+    ],
+)
+def test_a_reply_does_what_its_first_line_says(store: SqlStore, words: str, state: State, title: str) -> None:
+    """And is delivered to nobody; the sender is told, and a second reply changes nothing."""
+    message = kept(store)
+    answer = reply(store, message, words)
+    assert answer is not None
+    assert (answer.disposition, answer.event) == (Disposition.DISCARD, Event.ANSWERED)
+    assert states(store, message) == {state}
+    assert told(store) == [title]
+    if state is State.RELEASING:
+        assert store.answers([message.id])[message.id].reason == "They all agreed at the meeting."
+    other = "SEND" if state is State.WITHDRAWN else "WITHDRAW"
+    for _ in range(3):
+        reply(store, message, other)
+    assert states(store, message) == {state}
+    assert store.answers([message.id])[message.id].via == "reply"
+
+
+def test_an_out_of_office_confirms_nothing_and_gets_no_answer(store: SqlStore) -> None:
+    """Not even one that says SEND; nor a bounce."""
+    message = kept(store)
+    answers = [
+        reply(store, message, "SEND\r\n", automatic=True),
+        reply(store, message, "SEND\r\n", envelope=""),
+    ]
+    assert [each.disposition for each in answers if each] == [Disposition.DISCARD, Disposition.DISCARD]
+    assert states(store, message) == {State.HELD}
+    assert told(store) == []
+
+
+def test_a_forged_reply_is_refused_and_writes_to_nobody(store: SqlStore) -> None:
+    """Without login or trusted relay nobody is known, whatever the From field says."""
+    message = kept(store)
+    answer = reply(store, message, "SEND\r\n", sender=Sender())
+    assert answer is not None
+    assert answer.disposition is Disposition.REJECT
+    assert answer.reply is not None
+    assert "while signed in" in answer.reply.text
+    assert states(store, message) == {State.HELD}
+    assert told(store) == []
+
+
+def test_another_person_at_the_school_cannot_answer(store: SqlStore) -> None:
+    """They may have the notice, but they are not who was asked; they are told so once."""
+    message = kept(store)
+    other = Sender(mailbox="head@school.example", known=True, via="login")
+    for _ in range(3):
+        reply(store, message, "SEND\r\n", sender=other)
+    assert states(store, message) == {State.HELD}
+    assert told(store) == ["Your answer could not be used"]
+
+
+def test_what_is_not_understood_is_explained_once(store: SqlStore) -> None:
+    """However often it comes: two machines must never talk to each other."""
+    message = kept(store)
+    for words in ("Yes please", "SEND me the file", "> SEND\r\n", "", "Thanks\r\nSEND"):
+        answer = reply(store, message, words)
+        assert answer is not None
+        assert answer.disposition is Disposition.DISCARD
+    assert states(store, message) == {State.HELD}
+    assert told(store) == ["Your answer was not understood"]
+
+
+def test_a_reply_cannot_do_more_than_the_page(store: SqlStore) -> None:
+    """Where a reviewer has to decide, SEND does not; too late is too late."""
+    reserved = kept(store, waiting(exposed(override="reviewer")))
+    reply(store, reserved, "SEND\r\n")
+    assert states(store, reserved) == {State.HELD}
+    old = waiting()
+    store.hold(replace(old, received_at=datetime.now(UTC) - timedelta(days=8)), content=chunks(LETTER))
+    reply(store, old, "SEND\r\n")
+    assert states(store, old) == {State.HELD}
+    assert told(store) == ["Your answer could not be used"] * 2
+
+
+def test_mail_for_others_too_is_judged_like_any_other(store: SqlStore) -> None:
+    """Nothing that somebody else is to get is ever eaten."""
+    message = kept(store)
+    address = ReplyAddresses(store.key(REPLY_KEY), mailbox="gatepost@school.example").make(message)
+    assert reply(store, message, "SEND\r\n", to=[address, ANNA]) is None
+    assert reply(store, message, "SEND\r\n", to=["gatepost@school.example"]) is None
+    assert states(store, message) == {State.HELD}
+
+
+@pytest.mark.parametrize(
+    ("text", "choice", "reason"),
+    [
+        ("SEND", Choice.SEND, ""),
+        ("send!\n\nThey agreed.\n-- \nHelen", Choice.SEND, "They agreed."),
+        ("SEND\nOn 20 Nov 2026, Park School wrote:\n> why", Choice.SEND, ""),
+        ("SEND\n________________\nFrom: gateway", Choice.SEND, ""),
+        ("WITHDRAW\n" + "x" * 9000, Choice.WITHDRAW, "x" * 500),
+        ("SENDING", None, ""),
+        ("Re: SEND", None, ""),
+    ],
+)
+def test_only_the_first_line_counts(text: str, choice: Choice | None, reason: str) -> None:
+    """The word alone; a reason may follow, and nothing that is quoted is one."""
+    page = Text(where="part 2", text="WITHDRAW", html=True)
+    seen = Inspection(size=1, texts=(page, Text(where="part 1", text=text)))
+    assert spoken(seen) == (choice, reason)
+
+
+def test_the_text_of_a_file_is_no_answer() -> None:
+    """What somebody attaches is not what they say."""
+    seen = Inspection(size=1, texts=(Text(where="a.txt", text="SEND", of_file=True),))
+    assert spoken(seen) == (None, "")
+
+
+# In the gate
+
+
+def gate(own: OwnMail, keeper: Keeper) -> Gate:
+    """A gate whose policy holds everything."""
+    held = verdict({ANNA: (Direction.OUTBOUND, Action.QUARANTINE)})
+
+    def inspect(content: Spool, *, deadline: float, hashes: bool = False) -> Inspection:
+        return inspection(ANNA)
+
+    return Gate(inspect=inspect, policy=Judge(held), store=keeper, gateway="mx1.school.example", own=own)
+
+
+def test_the_gate_asks_before_it_judges_and_before_it_holds() -> None:
+    """A release is never judged again; a reply is never held."""
+    passed = Answer(disposition=Disposition.ACCEPT, event=Event.RELEASED)
+    eaten = Answer(disposition=Disposition.DISCARD, event=Event.ANSWERED)
+    for own, expected in ((OwnMail(releases=passed), passed), (OwnMail(answers=eaten), eaten)):
+        keeper = Keeper()
+        assert gate(own, keeper).process(transaction(ANNA)) is expected
+        assert keeper.held == []
+    keeper = Keeper()
+    own = OwnMail()
+    assert gate(own, keeper).process(transaction(ANNA)).disposition is Disposition.DISCARD
+    assert (len(keeper.held), own.asked) == (1, ["released", "replied"])
+
+
+def test_a_store_that_cannot_tell_is_a_temp_fail() -> None:
+    """A release waits in the courier's outbox rather than be judged as somebody's mail."""
+    answer = gate(OwnMail(broken=True), Keeper()).process(transaction(ANNA))
+    assert answer.disposition is Disposition.TEMPFAIL
+
+
+def test_the_body_is_what_follows_the_header() -> None:
+    """In whatever pieces the spool gives it."""
+    assert b"".join(transaction(ANNA, body=b"a\r\n" * 50_000).body()) == b"a\r\n" * 50_000
