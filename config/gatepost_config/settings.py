@@ -195,6 +195,15 @@ class Retention(Model):
         default=Keep(days=90, reason="To answer what exactly a sender was told."),
         description="Text of the notices that were sent.",
     )
+    correspondents: Keep = Field(
+        default=Keep(days=400, reason="Who wrote last summer should not seem a stranger this one."),
+        description="That a mailbox and an outside address have had mail, as a keyed digest without names, from "
+        "the last mail.",
+    )
+    counts: Keep = Field(
+        default=Keep(days=2, reason="Rules ask about today; a day more, for clocks and time zones."),
+        description="How much somebody sent on a day and to how many, as keyed digests without names.",
+    )
     audit: Keep = Field(
         default=Keep(
             days=365, reason="A school year: who did what is needed as long as the record of the message."
@@ -234,6 +243,17 @@ class Review(Model):
         default=[], description="School terms; days outside are no working days. Left out, every week counts."
     )
     closed: list[date] = Field(default=[], description="Days in term that are no working days.")
+
+
+class History(Model):
+    """What is remembered of mail that has gone through; only what the policy's rules ask about."""
+
+    learn: int = Field(
+        default=14,
+        ge=0,
+        description="Days from the first mail remembered in which nobody is called a new correspondent, for "
+        "everybody would be.",
+    )
 
 
 class Courier(Model):
@@ -416,6 +436,7 @@ class Settings(Model):
     sender_pages: SenderPages = Field(
         default=SenderPages(), description="Where senders answer about mail that is held for confirmation."
     )
+    history: History = Field(default=History(), description="What is remembered of mail that has gone through.")
     retention: Retention = Field(default=Retention(), description="How long what is kept, and why.")
     review: Review = Field(default=Review(), description="How reviewers are reminded of what waits for them.")
     log: Log = Field(default=Log(), description="What is written to standard output, and how.")

@@ -234,9 +234,7 @@ def _digest(file: str) -> str:
         with Path(file).open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as error:
-        raise ValueError(
-            f"--file {file}: neither a SHA-256 nor a file to read: {error.strerror}"
-        ) from None
+        raise ValueError(f"--file {file}: neither a SHA-256 nor a file to read: {error.strerror}") from None
 
 
 def _require_rule(settings: Settings, rule: str) -> None:
