@@ -30,6 +30,7 @@ from gatepost_milter.policy.notes import Notes
 from gatepost_milter.policy.past import NO_PAST
 from gatepost_milter.policy.policy import Policy
 from gatepost_milter.policy.standing import Memory, Standing
+from gatepost_milter.returns import Desk, Returns
 from gatepost_milter.scrape import Sources
 from gatepost_milter.spool import Spool
 from gatepost_quarantine.history import Histories
@@ -56,7 +57,7 @@ def load(path: Path) -> Loaded:
     return Loaded(settings=settings, policy=policy.load(settings))
 
 
-class Kept(Keeper, Rulings, Histories, Protocol):
+class Kept(Keeper, Desk, Rulings, Histories, Protocol):
     """The store, as a worker needs it."""
 
 
@@ -91,6 +92,7 @@ def open_gate(loaded: Loaded, *, store: Kept, standing: Standing, key: bytes) ->
             gateway=settings.gateway,
             deadlines=Deadlines(login=limits.deadline_login, other=limits.deadline),
             note=notes.note,
+            own=Returns(settings, store),
         )
     finally:
         for each in followers:
