@@ -301,6 +301,24 @@ class Notices(Model):
         default="",
         description="Address that answers to notices go to; left out, the first mailbox of the role it-support.",
     )
+    logo: Path | None = Field(
+        default=None, description="The school's picture on notices: a PNG, JPEG or GIF of at most 100,000 bytes."
+    )
+    templates: Path | None = Field(
+        default=None,
+        description="Folder of templates to use instead of ours of the same name; see `gatepost notice preview`.",
+    )
+    person_limit: int = Field(
+        default=10, ge=1, description="Notices to one person in an hour; what is above comes an hour later, in one."
+    )
+    role_limit: int = Field(
+        default=30, ge=1, description="Notices to one mailbox of a role in an hour; what is above waits alike."
+    )
+    digests: dict[str, Literal["hourly", "daily"]] = Field(
+        default={},
+        description="Roles that get their notices in one mail an hour or a day; a role left out gets each at once.",
+    )
+    digest_hour: int = Field(default=7, ge=0, le=23, description="Hour of the day for daily digests.")
 
 
 class Metrics(Model):

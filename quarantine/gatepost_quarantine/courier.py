@@ -10,27 +10,27 @@ from __future__ import annotations
 import os
 import select
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from functools import partial
+from itertools import chain
 from types import FrameType
 from typing import Protocol
 
-import click
 import structlog
 
-from gatepost_config import logs
-from gatepost_config.documents import load_settings
 from gatepost_config.errors import ConfigError
-from gatepost_config.settings import DEFAULT_PATH, Settings
-from gatepost_quarantine import notices, offers, release, smtp
-from gatepost_quarantine.held import Notice
+from gatepost_config.settings import Settings
+from gatepost_quarantine import gathering, notices, offers, release, samples, smtp
+from gatepost_quarantine.held import HeldMessage, Notice
+from gatepost_quarantine.rescan import Rescan, RescanError
 from gatepost_quarantine.sql import open_store
 from gatepost_quarantine.store import OwedNotice, OwedRelease, Store, StoreError
+from gatepost_quarantine.tokens import RELEASE_KEY
+from gatepost_quarantine.wording import Templates, shipped
 
 ACTOR = "gatepost-courier"
 
@@ -40,6 +40,9 @@ _TIDY_EVERY = 3600.0
 
 _MARGIN = 30.0
 """Seconds that a lease lasts longer than what it covers."""
+
+_LOOKS = 3
+"""Tries to judge a release again before a reviewer is asked instead."""
 
 _PARTING = 20.0
 """Seconds that a stopping courier goes on trying to record what it has sent."""
@@ -60,10 +63,14 @@ class Stop(Protocol):
 
 
 class StopSignal:
-    """Set by SIGTERM and SIGINT. A pipe: a lock could be held already by the thread that the handler runs on."""
+    """Set by SIGTERM and SIGINT; SIGHUP asks for a reload.
+
+    A pipe: a lock could be held already by the thread that the handler runs on.
+    """
 
     def __init__(self) -> None:
         self._set = False
+        self._reload = False
         self._read, self._write = os.pipe()
 
     def is_set(self) -> bool:
@@ -72,8 +79,14 @@ class StopSignal:
 
     def wait(self, timeout: float) -> bool:
         """Wait so many seconds, or until the signal comes."""
-        select.select([self._read], [], [], timeout)
+        if select.select([self._read], [], [], timeout)[0] and not self._set:
+            os.read(self._read, 1)
         return self._set
+
+    def wants_reload(self) -> bool:
+        """Whether SIGHUP has come since this was asked last."""
+        wanted, self._reload = self._reload, False
+        return wanted
 
     def close(self) -> None:
         """Give the pipe up."""
@@ -85,6 +98,12 @@ class StopSignal:
         if not self._set:
             self._set = True
             os.write(self._write, b"x")
+
+    def handle_reload(self, _number: int, _frame: FrameType | None) -> None:
+        """The handler of SIGHUP."""
+        if not self._reload:
+            self._reload = True
+            os.write(self._write, b"r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,30 +129,44 @@ class _Result:
     """A notice that has been tried for long enough: if it fails now, it is given up."""
 
 
-def main(settings: Settings) -> int:
-    """Run the courier until SIGTERM or SIGINT; the exit status. Raises StoreError if no store can be opened."""
+def main(load: Callable[[], Settings]) -> int:
+    """Run the courier until SIGTERM or SIGINT; the exit status. SIGHUP loads the settings and templates again.
+
+    Raises ConfigError and StoreError if it cannot start.
+    """
+    settings = load()
+    templates = samples.load(settings)
     stop = StopSignal()
     with _signals(stop):
         store = open_store(settings.store, gateway=settings.gateway)
         try:
-            run(settings, store, stop=stop)
+            reload = partial(_reload, load=load, stop=stop)
+            run(settings, store, stop=stop, templates=templates, reload=reload)
         finally:
             store.close()
             stop.close()
     return 0
 
 
-def service_main() -> None:
-    """The entry point ``gatepost-courier``, for the service manager."""
-    _service(prog_name="gatepost-courier")
+def run(
+    settings: Settings,
+    store: Store,
+    *,
+    stop: Stop,
+    lease: float | None = None,
+    templates: Templates | None = None,
+    reload: Callable[[Courier], None] | None = None,
+) -> None:
+    """Send what is owed until ``stop`` is set. ``lease`` in seconds; tests shorten it.
 
-
-def run(settings: Settings, store: Store, *, stop: Stop, lease: float | None = None) -> None:
-    """Send what is owed until ``stop`` is set. ``lease`` in seconds; tests shorten it."""
+    ``reload`` is called before each batch, and may give the courier other settings.
+    """
     worker = f"{settings.gateway}:{os.getpid()}"
-    courier = Courier(settings, store, worker=worker, lease=lease)
+    courier = Courier(settings, store, worker=worker, lease=lease, templates=templates)
     log.info("started", worker=worker, inbound=settings.courier.inbound, outbound=settings.courier.outbound)
     while not stop.is_set():
+        if reload is not None:
+            reload(courier)
         try:
             busy = courier.work(stop)
         except StoreError as error:
@@ -143,6 +176,22 @@ def run(settings: Settings, store: Store, *, stop: Stop, lease: float | None = N
             stop.wait(settings.courier.poll)
     courier.part()
     log.info("stopped", worker=worker)
+
+
+def _reload(courier: Courier, *, load: Callable[[], Settings], stop: StopSignal) -> None:
+    """Load again if that was asked for. If anything is bad, the log says why and the old stays in force.
+
+    The store and the gateway's name change only with a restart.
+    """
+    if not stop.wants_reload():
+        return
+    try:
+        settings = load()
+        courier.use(settings, samples.load(settings))
+    except ConfigError as error:
+        log.error("reload-failed", error=str(error))
+        return
+    log.info("reloaded")
 
 
 def _utc_now() -> datetime:
@@ -160,7 +209,9 @@ class Courier:
         worker: str,
         lease: float | None = None,
         clock: Callable[[], datetime] = _utc_now,
+        templates: Templates | None = None,
     ) -> None:
+        self._templates = templates or shipped()
         self._settings = settings
         self._store = store
         self._worker = worker
@@ -173,7 +224,9 @@ class Courier:
         """Claim and send one batch; whether there was anything to do. Raises StoreError."""
         self._record()
         self._tidy()
-        owed = self._store.claim(worker=self._worker, lease=self._lease, limit=_BATCH)
+        claimed = self._store.claim(worker=self._worker, lease=self._lease, limit=_BATCH)
+        kept = self._gathered(claimed)
+        owed = [each for each in claimed if each.row not in kept]
         waiting = {each.row for each in owed}
         for group in _grouped(owed, self._server):
             rows = [each.row for each in group]
@@ -186,7 +239,12 @@ class Courier:
                 self._record()
         if waiting:
             self._store.let_go(sorted(waiting), worker=self._worker)
-        return bool(owed)
+        return bool(claimed)
+
+    def use(self, settings: Settings, templates: Templates) -> None:
+        """Go on with other settings and templates; the store stays the one that is open."""
+        self._settings = settings
+        self._templates = templates
 
     def part(self) -> None:
         """Record what was sent and could not be recorded yet; its rows stay claimed, so nobody sends them now."""
@@ -199,6 +257,9 @@ class Courier:
                 time.sleep(0.5)  # nothing tells us that it is back; the deadline bounds the asking
 
     def _send(self, group: Sequence[OwedRelease | OwedNotice]) -> None:
+        group = self._looked_at(group)
+        if not group:
+            return
         try:
             job = self._job(group)
         except notices.NoticeError as error:
@@ -220,6 +281,41 @@ class Courier:
             replies = [smtp.Reply(0, f"gatepost: {error}")] * len(job.mail.targets)
         by_address = dict(zip((each.address for each in job.mail.targets), replies, strict=True))
         self._keep([self._result(each, by_address[_address(each)], job.held_id) for each in group])
+
+    def _looked_at(self, group: Sequence[OwedRelease | OwedNotice]) -> Sequence[OwedRelease | OwedNotice]:
+        """What may be sent. A release that another policy held is judged again, and held again if that objects.
+
+        A reviewer who then releases it again insists, and it goes.
+        """
+        releases = [each for each in group if isinstance(each, OwedRelease)]
+        if not releases:
+            return group
+        held = releases[0].held
+        try:
+            objection = self._objection(held, releases)
+        except RescanError as error:
+            if releases[0].attempts < _LOOKS:
+                reply = smtp.Reply(451, f"4.3.0 gatepost: {error}")
+                self._keep([self._result(each, reply, held.id) for each in releases])
+                return []
+            objection = f"Not sent: {error}. Release it again if you insist."
+        if not objection:
+            return group
+        insisted = self._store.held_again(held.id)
+        stopped = [each for each in releases if each.recipient.address not in insisted]
+        for each in stopped:
+            self._store.hold_again(each.row, reason=objection, actor=ACTOR)
+            log.warning("held-again", row=each.row, held_id=held.id, reason=objection)
+        return [each for each in releases if each not in stopped]
+
+    def _objection(self, held: HeldMessage, releases: Sequence[OwedRelease]) -> str:
+        rescan = Rescan(self._settings)
+        if not rescan.wanted(held):
+            return ""
+        lease = self._settings.courier.rescan_deadline + self._lease
+        self._store.renew([each.row for each in releases], worker=self._worker, lease=lease)
+        to = [each.recipient.address for each in releases]
+        return rescan.objection(held, self._store.content(held.id), to=to)
 
     def _result(self, owed: OwedRelease | OwedNotice, reply: smtp.Reply, held_id: str) -> _Result:
         overdue = False
@@ -258,11 +354,34 @@ class Courier:
             )
             held_id = held.id
         rows = tuple(each.row for each in group)
+        mail = self._for_the_front_door(mail)
         return _Job(rows=rows, attempts=first.attempts, mail=mail, server=self._server(first), held_id=held_id)
 
+    def _for_the_front_door(self, mail: smtp.Mail) -> smtp.Mail:
+        """With the token by which the gateway knows it, where it goes in where all mail does; else as it is."""
+        if self._settings.courier.way != "front-door":
+            return mail
+        recipients = [each.address for each in mail.targets]
+        key = self._store.key(RELEASE_KEY)
+        field = release.front_door(mail.content(), recipients=recipients, key=key, now=self._clock())
+        return replace(mail, content=lambda: chain([field], mail.content()), size=mail.size + len(field))
+
     def _rendered(self, notice: Notice) -> bytes:
-        offered = offers.offer(notice, store=self._store, settings=self._settings)
-        return notices.render(notice, settings=self._settings, now=self._clock(), offer=offered)
+        return notices.render(
+            notice,
+            settings=self._settings,
+            now=self._clock(),
+            offer=offers.offer(notice, store=self._store, settings=self._settings),
+            offers=offers.of_digest(notice, store=self._store, settings=self._settings),
+            templates=self._templates,
+        )
+
+    def _gathered(self, claimed: Sequence[OwedRelease | OwedNotice]) -> set[int]:
+        """The notices that are not sent now, because they wait for others."""
+        owed = [each for each in claimed if isinstance(each, OwedNotice)]
+        return gathering.gathered(
+            owed, store=self._store, settings=self._settings, worker=self._worker, now=self._clock()
+        )
 
     def _server(self, owed: OwedRelease | OwedNotice) -> str:
         """Which release listener takes it: inbound mail the one without milters, all else the signer's."""
@@ -337,26 +456,11 @@ def _address(owed: OwedRelease | OwedNotice) -> str:
 
 @contextmanager
 def _signals(stop: StopSignal) -> Iterator[None]:
-    """SIGTERM and SIGINT set ``stop`` inside; what they did before is restored after."""
-    before = {number: signal.signal(number, stop.handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    """SIGTERM, SIGINT and SIGHUP tell ``stop`` inside; what they did before is restored after."""
+    handlers = {signal.SIGTERM: stop.handle, signal.SIGINT: stop.handle, signal.SIGHUP: stop.handle_reload}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@click.command(epilog="Example: gatepost-courier --config /etc/gatepost/gatepost.yaml")
-@click.option(
-    "--config", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True, help="Settings."
-)
-def _service(config: Path) -> None:
-    """Run the courier, which sends what is owed: notices and released messages."""
-    try:
-        settings = load_settings(config)
-        logs.configure(settings.log, service="courier")
-        code = main(settings)
-    except (ConfigError, StoreError) as error:
-        click.echo(f"gatepost-courier: {error}", err=True)
-        code = 2
-    sys.exit(code)

@@ -241,10 +241,20 @@ def report(to: str, *, gateway: str, title: str, intro: str, lines: Sequence[str
 def digest(owed: Sequence[Notice], *, gateway: str, owed_at: Sequence[datetime]) -> Notice:
     """One notice in the place of several to the same addressee, each with the time when it was owed.
 
-    It keeps of each what a list shows. Raises ValueError if there are none, or several addressees.
+    It keeps of each what a list shows. Raises NoticeError if it cannot be written from their contexts, and
+    ValueError if there are none, or several addressees.
     """
     if len({each.to for each in owed}) != 1:
         raise ValueError("a digest is of notices to one addressee")
+    try:
+        entries = _entries(owed, owed_at)
+    except wording.FAULTS as error:
+        raise NoticeError(f"{type(error).__name__}: {error}") from error
+    context = {"entries": entries, "since": min(owed_at).isoformat()}
+    return Notice(kind=NoticeKind.DIGEST, to=owed[0].to, message_id=f"<{new_id()}@{gateway}>", context=context)
+
+
+def _entries(owed: Sequence[Notice], owed_at: Sequence[datetime]) -> list[dict[str, Any]]:
     entries = []
     for each, at in zip(owed, owed_at, strict=True):
         explanation = Explanation.from_json(each.context["explanation"]).public()
@@ -263,8 +273,7 @@ def digest(owed: Sequence[Notice], *, gateway: str, owed_at: Sequence[datetime])
                 "at": at.isoformat(),
             }
         )
-    context = {"entries": entries, "since": min(owed_at).isoformat()}
-    return Notice(kind=NoticeKind.DIGEST, to=owed[0].to, message_id=f"<{new_id()}@{gateway}>", context=context)
+    return entries
 
 
 def _digest_facts(notice: Notice, settings: Settings, offers: Mapping[str, Offer], templates: Templates) -> Facts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -11,6 +12,9 @@ from gatepost_quarantine.held import Choice, HeldMessage, Notice, NoticeKind
 from gatepost_quarantine.notices import Offer
 from gatepost_quarantine.store import NotFoundError
 from gatepost_quarantine.tokens import LINK_KEY, REPLY_KEY, Claim, Links, ReplyAddresses
+
+_OFFERED = 50
+"""Messages of a digest that links are made for; a longer list is for the help desk."""
 
 
 class Keys(Protocol):
@@ -47,6 +51,18 @@ def offer(notice: Notice, *, store: Keys, settings: Settings) -> Offer | None:
         may_send=Choice.SEND in may,
         until=until,
     )
+
+
+def of_digest(notice: Notice, *, store: Keys, settings: Settings) -> dict[str, Offer]:
+    """What a digest offers about each of its messages that its addressee may answer. Raises StoreError."""
+    found = {}
+    for entry in notice.context.get("entries", ())[:_OFFERED] if notice.kind is NoticeKind.DIGEST else ():
+        if entry["kind"] == NoticeKind.HELD_SENDER.value and entry["held_id"]:
+            asked = replace(notice, kind=NoticeKind.HELD_SENDER, held_id=entry["held_id"])
+            offered = offer(asked, store=store, settings=settings)
+            if offered is not None:
+                found[entry["held_id"]] = offered
+    return found
 
 
 def ends(held: HeldMessage, *, settings: Settings) -> datetime:

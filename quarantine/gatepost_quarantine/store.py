@@ -70,13 +70,17 @@ class OwedRelease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwedNotice:
-    """An outbox row: send a notice. ``rendered`` is empty until the courier has rendered and kept it."""
+    """An outbox row: send a notice. ``rendered`` is empty until the courier has rendered and kept it.
+
+    ``gathers`` says that it has waited for others to the same addressee, to go out as one mail with them.
+    """
 
     row: int
     attempts: int
     owed_at: datetime
     notice: Notice
     rendered: bytes
+    gathers: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +219,18 @@ class Store(Protocol):
 
     def let_go(self, rows: Sequence[int], *, worker: str) -> None:
         """Give back claimed rows that this worker has not begun to send, so that nobody waits for the lease."""
+        ...
+
+    def told(self, address: str, *, since: datetime) -> int:
+        """How many notices were sent to this address since then."""
+        ...
+
+    def gather(self, rows: Sequence[int], *, worker: str, due_at: datetime) -> None:
+        """Let claimed notices wait, until then at most, for others to their addressee; all are claimed at once."""
+        ...
+
+    def merge(self, rows: Sequence[int], notice: Notice, *, worker: str) -> bool:
+        """Owe one notice in the place of claimed ones; False if some are no longer this worker's."""
         ...
 
     def keep_rendered(self, row: int, rendered: bytes) -> None:

@@ -558,7 +558,7 @@ def test_a_courier_that_is_killed_loses_nothing(
 def test_the_service_ends_at_sigterm(configured: Store, tmp_path: Path, settings: Settings) -> None:
     """As the service manager runs it: settings from a file, log lines on standard output, exit status 0."""
     path = write_settings(settings, tmp_path / "gatepost.yaml")
-    program = "from gatepost_quarantine.courier import service_main; service_main()"
+    program = "from gatepost_milter.cli import courier_main; courier_main()"
     service = subprocess.Popen(
         [sys.executable, "-c", program, "--config", str(path)], stdout=subprocess.PIPE, text=True
     )
@@ -573,7 +573,7 @@ def test_the_service_ends_at_sigterm(configured: Store, tmp_path: Path, settings
 @pytest.mark.slow
 def test_the_service_says_what_is_wrong_with_its_settings(tmp_path: Path) -> None:
     """Exit status 2, and the reason on standard error."""
-    program = "from gatepost_quarantine.courier import service_main; service_main()"
+    program = "from gatepost_milter.cli import courier_main; courier_main()"
     service = subprocess.run(
         [sys.executable, "-c", program, "--config", str(tmp_path / "nothing.yaml")],
         capture_output=True,

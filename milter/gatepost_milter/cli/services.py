@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -45,13 +46,15 @@ def milter(config: Path) -> None:
 @click.command(epilog="Example: gatepost courier --config /etc/gatepost/gatepost.yaml")
 @_config
 def courier(config: Path) -> None:
-    """Run the courier, which sends what is owed: notices and released messages."""
+    """Run the courier, which sends what is owed: notices and released messages.
+
+    SIGTERM ends it after the present mail. SIGHUP loads settings and templates again; bad ones change nothing.
+    """
     from gatepost_quarantine.courier import main as run_courier
 
     try:
-        settings = load_settings(config)
-        logs.configure(settings.log, service="courier")
-        code = run_courier(settings)
+        logs.configure(load_settings(config).log, service="courier")
+        code = run_courier(partial(load_settings, config))
     except (ConfigError, StoreError) as error:
         raise CannotError(str(error)) from error
     sys.exit(code)

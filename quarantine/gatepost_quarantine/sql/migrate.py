@@ -14,7 +14,7 @@ from sqlalchemy import Connection, inspect, text
 from gatepost_quarantine.sql.database import PATIENCE, Database
 from gatepost_quarantine.store import StoreError
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest revision. Kept here so that opening a store that is up to date does not load Alembic."""
 
 _ADVISORY_LOCK = 0x6761_7465_706F_7374

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, or_, select, update
 
 from gatepost_quarantine.audit import Event, Verb
 from gatepost_quarantine.held import HeldMessage, Notice, State
@@ -17,6 +18,9 @@ from gatepost_quarantine.store import OwedNotice, OwedRelease
 
 RELEASE, NOTICE = "release", "notice"
 
+_GATHERED = 1000
+"""Notices that one digest stands for at most, so that a flood is worked off in pieces that memory holds."""
+
 _OWE = insertion(outbox, without=("id",))
 
 
@@ -26,7 +30,9 @@ class RowState(StrEnum):
     OWED = "owed"
     SENT = "sent"
     GIVEN_UP = "given-up"
+    HELD_AGAIN = "held-again"
     CANCELLED = "cancelled"
+    MERGED = "merged"
 
 
 def owe_notices(connection: Connection, notices: Sequence[Notice], *, held_id: str, now: int) -> None:
@@ -76,7 +82,7 @@ def due(now: int) -> ColumnElement[bool]:
 
 def claim(connection: Connection, *, worker: str, now: int, until: int, limit: int) -> list[Row[Any]]:
     """Claim due rows, oldest first, and with each release the others of its message that are due."""
-    columns = (outbox.c.id, outbox.c.kind, outbox.c.message_id)
+    columns = (outbox.c.id, outbox.c.kind, outbox.c.message_id, outbox.c.recipient, outbox.c.gathers)
     wanted = select(*columns).where(due(now)).order_by(outbox.c.due_at, outbox.c.id).limit(limit)
     rows = connection.execute(wanted.with_for_update(skip_locked=True)).all()
     ids = {row.id for row in rows}
@@ -85,6 +91,7 @@ def claim(connection: Connection, *, worker: str, now: int, until: int, limit: i
         together = and_(due(now), outbox.c.kind == RELEASE, outbox.c.message_id.in_(messages))
         siblings = select(outbox.c.id).where(together).with_for_update(skip_locked=True)
         ids.update(connection.execute(siblings).scalars())
+    ids.update(_gathered(connection, {row.recipient for row in rows if row.gathers}, now=now))
     if not ids:
         return []
     connection.execute(
@@ -93,6 +100,63 @@ def claim(connection: Connection, *, worker: str, now: int, until: int, limit: i
         .values(lease_owner=worker, lease_until=until, attempts=outbox.c.attempts + 1)
     )
     return list(connection.execute(select(outbox).where(outbox.c.id.in_(ids)).order_by(outbox.c.id)).all())
+
+
+def _gathered(connection: Connection, recipients: set[str], *, now: int) -> set[int]:
+    """What has gathered for these addressees, due or not: when the first is due, all go."""
+    found: set[int] = set()
+    free = or_(outbox.c.lease_until.is_(None), outbox.c.lease_until <= now)
+    for each in sorted(recipients):
+        mine = (outbox.c.recipient == each, outbox.c.gathers, outbox.c.state == RowState.OWED, free)
+        wanted = select(outbox.c.id).where(*mine).order_by(outbox.c.id).limit(_GATHERED)
+        found.update(connection.execute(wanted.with_for_update(skip_locked=True)).scalars())
+    return found
+
+
+def told(connection: Connection, recipient: str, *, since: int) -> int:
+    """How many notices were sent to this address since then."""
+    mine = (outbox.c.recipient == records.clean(recipient), outbox.c.done_at >= since)
+    sent = (outbox.c.kind == NOTICE, outbox.c.state == RowState.SENT)
+    return int(connection.execute(select(func.count()).where(*mine, *sent)).scalar_one())
+
+
+def gather(connection: Connection, rows: Sequence[int], *, worker: str, due_at: int) -> None:
+    """Let this worker's rows wait for others to their addressees; the claim was no attempt then."""
+    connection.execute(
+        update(outbox)
+        .where(outbox.c.id.in_(rows), outbox.c.state == RowState.OWED, outbox.c.lease_owner == worker)
+        .values(gathers=True, due_at=due_at, lease_owner="", lease_until=None, attempts=outbox.c.attempts - 1)
+    )
+
+
+def merge(connection: Connection, rows: Sequence[int], notice: Notice, *, worker: str, now: int) -> bool:
+    """Owe one notice in the place of these; False, and nothing is to be kept, if some are not this worker's."""
+    row = _row(
+        NOTICE, now=now, message_id="", recipient=records.clean(notice.to), notice=records.notice_text(notice)
+    )
+    made = connection.execute(insert(outbox).values(row).returning(outbox.c.id)).scalar_one()
+    merged = connection.execute(
+        update(outbox)
+        .where(outbox.c.id.in_(rows), outbox.c.state == RowState.OWED, outbox.c.lease_owner == worker)
+        .values(state=RowState.MERGED, merged_into=made, done_at=now, lease_owner="", lease_until=None)
+    )
+    return merged.rowcount == len(set(rows))
+
+
+def forget_in_digests(connection: Connection, held_id: str) -> None:
+    """Take what a message says out of the digests that name it; one that waits is written again."""
+    digests = select(outbox.c.merged_into).where(outbox.c.message_id == held_id, outbox.c.merged_into.is_not(None))
+    for row in connection.execute(select(outbox).where(outbox.c.id.in_(digests)).with_for_update()).all():
+        digest = records.notice(row.notice) if row.notice else None
+        if digest is None:
+            continue
+        entries = [
+            each | {"subject": "", "why": []} if each["held_id"] == held_id else each
+            for each in digest.context["entries"]
+        ]
+        bare = replace(digest, context={**digest.context, "entries": entries})
+        blank = {"notice": records.notice_text(bare), "rendered": None}
+        connection.execute(update(outbox).where(outbox.c.id == row.id).values(**blank))
 
 
 def renew(connection: Connection, rows: Sequence[int], *, worker: str, until: int) -> bool:
@@ -130,6 +194,7 @@ def owed_notice(row: Row[Any]) -> OwedNotice:
         owed_at=records.moment(row.created_at),
         notice=records.notice(row.notice),
         rendered=row.rendered or b"",
+        gathers=row.gathers,
     )
 
 
@@ -147,7 +212,8 @@ def sent(connection: Connection, row: int, *, reply: str, actor: str, now: int) 
         return []
     _finish(connection, row, state=RowState.SENT, reply=reply, now=now)
     if owed.kind == NOTICE:
-        return [_event(Verb.NOTICE, owed, actor=actor, reply=reply, now=now)]
+        merged = connection.execute(select(outbox).where(outbox.c.merged_into == row).order_by(outbox.c.id)).all()
+        return [_event(Verb.NOTICE, each, actor=actor, reply=reply, now=now) for each in merged or [owed]]
     _set_recipient(connection, owed, state=State.RELEASED, reply=reply)
     return [_event(Verb.DELIVER, owed, actor=actor, reply=reply, now=now)]
 
@@ -166,22 +232,34 @@ def put_off(connection: Connection, row: int, *, reply: str, due_at: int) -> Non
         _set_recipient(connection, owed, reply=reply)
 
 
-def give_up(connection: Connection, row: int, *, reply: str, actor: str, now: int) -> list[Event]:
-    """Record a refusal for good: a release goes back to ``held``, for a reviewer to decide again."""
+def give_up(
+    connection: Connection,
+    row: int,
+    *,
+    reply: str,
+    actor: str,
+    now: int,
+    state: RowState = RowState.GIVEN_UP,
+    verb: Verb = Verb.REFUSE,
+) -> list[Event]:
+    """Record a refusal for good: a release goes back to ``held``, for a reviewer to decide again.
+
+    ``state`` and ``verb`` say who refused: the mail server, or the second look.
+    """
     owed = _owed(connection, row)
     if owed is None:
         return []
-    _finish(connection, row, state=RowState.GIVEN_UP, reply=reply, now=now)
+    _finish(connection, row, state=state, reply=reply, now=now)
     if owed.kind == NOTICE:
         return [_event(Verb.NOTICE_GIVEN_UP, owed, actor=actor, reply=reply, now=now)]
     undecided = {"decided_by": "", "decided_at": None, "reason": "", "released_to": ""}
     _set_recipient(connection, owed, state=State.HELD, reply=reply, **undecided)
-    return [_event(Verb.REFUSE, owed, actor=actor, reply=reply, now=now)]
+    return [_event(verb, owed, actor=actor, reply=reply, now=now)]
 
 
 def _row(kind: str, *, now: int, **values: Any) -> dict[str, Any]:
-    empty = {"position": None, "notice": "", "attempts": 0, "lease_owner": "", "reply": ""}
-    never = dict.fromkeys(("rendered", "lease_until", "done_at"))
+    empty = {"position": None, "notice": "", "attempts": 0, "lease_owner": "", "reply": "", "gathers": False}
+    never = dict.fromkeys(("rendered", "lease_until", "done_at", "merged_into"))
     return {"kind": kind, "state": RowState.OWED, "created_at": now, "due_at": now, **empty, **never, **values}
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    false,
     text,
 )
 
@@ -131,7 +132,8 @@ key_window = Table(
     Index("key_window_expires_at", "expires_at"),
 )
 
-# What is owed: releases (``position`` names the recipient) and notices (``notice`` says what to write).
+# What is owed: releases (``position`` names the recipient) and notices (``notice`` says what to write). A notice
+# that ``gathers`` waits for others to the same addressee; then all are ``merged_into`` the row of one digest.
 outbox = Table(
     "outbox",
     metadata,
@@ -150,10 +152,19 @@ outbox = Table(
     Column("lease_until", BigInteger),
     Column("done_at", BigInteger),
     Column("reply", Text, nullable=False),
+    Column("gathers", Boolean, nullable=False, default=False, server_default=false()),
+    Column("merged_into", BigInteger),
     Index(
         "outbox_due", "due_at", "id", sqlite_where=text("state = 'owed'"), postgresql_where=text("state = 'owed'")
     ),
     Index("outbox_message", "message_id"),
+    Index("outbox_told", "recipient", "done_at"),
+    Index(
+        "outbox_merged",
+        "merged_into",
+        sqlite_where=text("merged_into IS NOT NULL"),
+        postgresql_where=text("merged_into IS NOT NULL"),
+    ),
 )
 
 # The audit. Triggers refuse to change or remove a row; ``digest`` chains it to the row before. ``segment`` is the

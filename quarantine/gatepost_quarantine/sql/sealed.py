@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from sqlalchemy import and_, select, text, update
+from sqlalchemy import and_, or_, select, text, update
 
 from gatepost_config.words import Action
 from gatepost_quarantine.audit import Event, Verb
@@ -116,12 +116,15 @@ class Sealing(Base):
         """Notices name the message's subject and files; those that wait are not sent, and none is kept."""
         mine = and_(outbox_table.c.message_id == held_id, outbox_table.c.kind == outbox.NOTICE)
         owed = outbox_table.c.state == outbox.RowState.OWED
-        leased = select(outbox_table.c.id).where(mine, owed, outbox_table.c.lease_until > self._now())
+        digests = select(outbox_table.c.merged_into).where(mine, outbox_table.c.merged_into.is_not(None))
+        about = or_(mine, outbox_table.c.id.in_(digests))
+        leased = select(outbox_table.c.id).where(about, owed, outbox_table.c.lease_until > self._now())
         if connection.execute(leased.limit(1)).first() is not None:
             raise ConflictError(f"a notice about {held_id} is under way; try again in a minute")
         cancelled = {"state": outbox.RowState.CANCELLED, "done_at": self._now()}
         connection.execute(update(outbox_table).where(mine, owed).values(**cancelled))
         connection.execute(update(outbox_table).where(mine).values(notice="", rendered=None))
+        outbox.forget_in_digests(connection, held_id)
 
     def _forget_traces(self) -> None:
         """Where the text still stands after it was replaced: SQLite's search index, and its write-ahead log."""

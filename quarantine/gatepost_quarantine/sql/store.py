@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import (
     BigInteger,
@@ -290,6 +290,26 @@ class SqlStore(Answering, Cased, Ruled, Remembering, Sealing, Keeping, Copying):
             outbox.let_go(connection, rows, worker=worker)
 
     def keep_rendered(self, row: int, rendered: bytes) -> None:
+    def told(self, address: str, *, since: datetime) -> int:
+        """See Store.told."""
+        with self._database.read() as connection:
+            return outbox.told(connection, address, since=records.micros(since))
+
+    def gather(self, rows: Sequence[int], *, worker: str, due_at: datetime) -> None:
+        """See Store.gather."""
+        with self._database.write() as connection:
+            outbox.gather(connection, rows, worker=worker, due_at=records.micros(due_at))
+
+    def merge(self, rows: Sequence[int], notice: Notice, *, worker: str) -> bool:
+        """See Store.merge."""
+        try:
+            with self._database.write() as connection:
+                if not outbox.merge(connection, rows, notice, worker=worker, now=self._now()):
+                    raise ConflictError("another courier has some of these")
+        except ConflictError:
+            return False
+        return True
+
         """See Store.keep_rendered."""
         with self._database.write() as connection:
             outbox.keep_rendered(connection, row, rendered)
