@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from email.utils import format_datetime
 
 from gatepost_config.words import Direction
 from gatepost_quarantine.held import Envelope, HeldMessage
+from gatepost_quarantine.tokens import RELEASE_HEADER, ReleaseTokens, content_digest
 
 _COLUMNS = 78
 _WORD = 64
@@ -28,6 +30,15 @@ def message(held: HeldMessage, content: Iterator[bytes]) -> Iterator[bytes]:
     """The message to send: one Received field, then the bytes as they were held, in pieces."""
     yield received_field(held)
     yield from content
+
+
+def front_door(content: Iterable[bytes], *, recipients: Iterable[str], key: bytes, now: datetime) -> bytes:
+    """The field by which a gateway knows what the courier brings to the front door. It reads the content once.
+
+    It is for exactly these bytes and recipients, for once, and for a short time; the gateway takes it off.
+    """
+    token = ReleaseTokens(key).make(content_digest(iter(content)), recipients, now=now)
+    return f"{RELEASE_HEADER}: {token}\r\n".encode("ascii")
 
 
 def size(held: HeldMessage) -> int:

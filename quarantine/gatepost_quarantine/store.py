@@ -245,6 +245,14 @@ class Store(Protocol):
         """The try failed; try again in ``retry_in`` seconds, or give up (None) and return it to ``held``."""
         ...
 
+    def hold_again(self, row: int, *, reason: str, actor: str) -> None:
+        """The second look objects to a release: it goes back to ``held``, with the reason where replies stand."""
+        ...
+
+    def held_again(self, held_id: str) -> frozenset[str]:
+        """The recipients whose release was objected to once. Who releases it again, by its full id, insists."""
+        ...
+
     def counts(self) -> Counts:
         """The state of the store in numbers."""
         ...

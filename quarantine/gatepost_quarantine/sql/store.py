@@ -31,6 +31,7 @@ from gatepost_quarantine.sql.rulings import Ruled
 from gatepost_quarantine.sql.schema import chunk, key_window, message, message_reviewer, message_rule, recipient
 from gatepost_quarantine.sql.schema import outbox as outbox_table
 from gatepost_quarantine.sql.sealed import Sealing
+from gatepost_quarantine.sql.second_look import SecondLook
 from gatepost_quarantine.sql.statements import Statement, insertion
 from gatepost_quarantine.store import (
     ConflictError,
@@ -81,7 +82,7 @@ def _free_place(_dialect: str) -> Executable:
 _FREE_PLACE = Statement(_free_place)
 
 
-class SqlStore(Answering, Cased, Ruled, Remembering, Sealing, Keeping, Copying):
+class SqlStore(SecondLook, Answering, Cased, Ruled, Remembering, Sealing, Keeping, Copying):
     """The store on SQLite or PostgreSQL. Safe to use from many threads and, once opened, after a fork.
 
     ``gateway`` names the audit chain that this process writes. ``clock`` gives aware times.
@@ -289,7 +290,6 @@ class SqlStore(Answering, Cased, Ruled, Remembering, Sealing, Keeping, Copying):
         with self._database.write() as connection:
             outbox.let_go(connection, rows, worker=worker)
 
-    def keep_rendered(self, row: int, rendered: bytes) -> None:
     def told(self, address: str, *, since: datetime) -> int:
         """See Store.told."""
         with self._database.read() as connection:
@@ -310,6 +310,7 @@ class SqlStore(Answering, Cased, Ruled, Remembering, Sealing, Keeping, Copying):
             return False
         return True
 
+    def keep_rendered(self, row: int, rendered: bytes) -> None:
         """See Store.keep_rendered."""
         with self._database.write() as connection:
             outbox.keep_rendered(connection, row, rendered)
