@@ -14,8 +14,10 @@ from support.console import PASSWORD, Desk, safeguarding, school_week, sealed, s
 from support.quarantine import MESSAGE, held
 
 from gatepost_quarantine.audit import Verb
+from gatepost_quarantine.cases import Case, CaseKind
 from gatepost_quarantine.held import HeldMessage, State
 from gatepost_quarantine.review import Mark
+from gatepost_quarantine.rulings import Ruling, RulingKind
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 
@@ -149,15 +151,24 @@ def test_every_page_passes_axe(desk: Desk, chromium: Chromium, theme: str) -> No
     rule = "executable-attachment"
     desk.review.mark(Mark(held_id=kept[0].id, rule=rule, actor="rita", note="", at=kept[0].received_at))
     desk.store.legal_hold(kept[4].id, actor="rita", reason="Claim of 3 May")
+    case = desk.store.open_case(
+        Case(kind=CaseKind.BREACH, title="Lunch fraud", queue="it-support", opened_by="rita", held=(kept[0].id,))
+    )
+    until = desk.clock().replace(year=2099)
+    exempt = Ruling(
+        kind=RulingKind.EXEMPT, rule="r", recipient="a@b.example", reason="x", actor="a", expires_at=until
+    )
+    desk.store.add_ruling(exempt)
     desk.review.choose("local:rita", "filter", "Lunches", "q=lunch")
-    desk.review.doom(kept[1].id, actor="rita", reason="", due_at=desk.clock().replace(year=2099))
+    desk.review.doom(kept[1].id, actor="rita", reason="", due_at=until)
     one, two = kept[0].id, kept[2].id
     pages = [
         "/queue", "/queue?tab=all&q=invoice&rule=executable-attachment", "/queue?q=nothing",
         f"/held/{one}", f"/held/{kept[1].id}", f"/held/{kept[5].id}", f"/act?verb=release&id={one}",
         f"/act?verb=deny&id={one}&id={two}", f"/act?verb=delete&id={one}", f"/act?verb=mark&id={one}",
         f"/act?verb=pass-on&id={one}", f"/act?verb=legal-hold&id={one}", f"/held/{kept[4].id}",
-        "/overview", "/policy", f"/held/{one}/raw", f"/held/{one}/body",
+        f"/held/{one}/exempt", f"/held/{one}/block", f"/held/{one}/case", "/rulings?over=1", "/cases",
+        f"/cases/{case.id}", "/overview", "/policy", f"/held/{one}/raw", f"/held/{one}/body",
         "/held/none",
     ]  # fmt: skip
     found: list[str] = []

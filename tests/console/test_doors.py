@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from support.console import ROLES, Desk, safeguarding, sealed
 from support.quarantine import MESSAGE, held
 
+from gatepost_config.documents import load_policy
+from gatepost_quarantine.cases import EVERYTHING, CaseFile
 from gatepost_quarantine.console.guard import CSP, FRAME_CSP
 from gatepost_quarantine.console.rights import Right
 from gatepost_quarantine.console.web import DOORS, Door
 from gatepost_quarantine.held import State
+from gatepost_quarantine.rulings import Ruling, RulingKind
 
 LETTER = b"From: a@b.example\r\nSubject: x\r\nContent-Type: text/html\r\n\r\n<p>Hello</p>\r\n"
 
 # What each role gets for an ordinary, a confidential and a sealed message at a door that asks for this right.
-_REVIEWER = (Right.LIST, Right.READ, Right.DOWNLOAD, Right.NOTE, Right.DELETE)
+_NEVER_SEALED = (Right.READ, Right.DOWNLOAD, Right.EXEMPT, Right.BLOCK, Right.TRY)
+_REVIEWER = (*_NEVER_SEALED[:4], Right.LIST, Right.NOTE, Right.DELETE, Right.CASE_WORK)
 ALLOWED = {
     "vic": {"ordinary": {Right.LIST}},
     "rita": {"ordinary": set(_REVIEWER)},
     "sam": {"confidential": set(_REVIEWER)},
-    "pat": {"ordinary": {Right.LIST}},
+    "pat": {"ordinary": {Right.LIST, Right.TRY}},
     "aud": {"ordinary": {Right.LIST}},
     "adm": {},
     "both": {"ordinary": {Right.LIST}, "confidential": set(_REVIEWER)},
@@ -45,7 +51,7 @@ def test_every_door_of_a_message_opens_only_to_those_who_may(desk: Desk, name: s
             answer = browser.get(path) if door.method == "GET" else browser.post(path, {"note": "a note"})
             seen = "ordinary" if kind == "sealed" else kind
             allowed = door.right in ALLOWED[name].get(seen, set())
-            if kind == "sealed" and door.right in (Right.READ, Right.DOWNLOAD):
+            if kind == "sealed" and door.right in _NEVER_SEALED:
                 allowed = False
             if allowed:
                 assert answer.status_code not in (401, 403, 404) or kind != "ordinary", (door, kind, answer.text)
@@ -177,3 +183,72 @@ def test_an_account_for_one_queue_sees_that_queue(desk: Desk) -> None:
 def test_an_address_that_makes_no_sense_is_no_error_of_ours(desk: Desk, path: str) -> None:
     """People edit addresses."""
     assert desk.browser("rita").get(path).status_code in (200, 404)
+
+
+# What is about no held message: who gets in at all.
+_ANYWHERE = {
+    Right.OVERVIEW: set(ROLES),
+    Right.POLICY: set(ROLES),
+    Right.ACCOUNTS: {"adm"},
+    Right.RULINGS: {"rita", "sam", "pat", "aud", "both"},
+    Right.END_RULING: {"rita", "sam", "pat", "both"},
+    Right.CASES: {"rita", "sam", "aud", "both"},
+    Right.CASE_WORK: {"rita", "sam", "both"},
+    Right.TRY: {"pat", "adm"},
+    Right.LIST: set(ROLES) - {"adm"},
+    Right.DELETE: {"rita", "sam", "both"},
+    Right.SIGNED_IN: set(ROLES),
+}
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_every_other_door_opens_only_to_the_roles_that_have_its_right(desk: Desk, name: str) -> None:
+    """Whoever gets in may still be told that there is no such thing; whoever does not is told nothing else."""
+    browser = desk.browser(name)
+    for door in DOORS:
+        if door.right is None or "{held_id}" in door.path or door.path == "/sign-out":
+            continue
+        path = door.path.replace("{case_id}", "nothing")
+        answer = browser.get(path) if door.method == "GET" else browser.post(path, {})
+        assert (answer.status_code == 403) == (name not in _ANYWHERE[door.right]), (door, answer.text)
+
+
+def test_a_case_is_seen_by_its_role_alone(desk: Desk) -> None:
+    """Object references: a case of safeguarding is not there for IT, whatever its id is used for."""
+    message = desk.keep(safeguarding())
+    sam, rita = desk.browser("sam"), desk.browser("rita")
+    sam.post(f"/held/{message.id}/case", {"title": "Concern 7", "kind": "breach", "queue": "dsl"})
+    (case,) = desk.store.cases(sight=EVERYTHING)
+    ordinary = desk.keep(held())
+    assert "Concern 7" in sam.get("/cases").text
+    assert "Concern 7" not in rita.get("/cases").text
+    assert rita.get(f"/cases/{case.id}").status_code == 404
+    for verb in ("note", "link", "pass-on", "close"):
+        fields = {"note": "x", "message": ordinary.id, "queue": "it-support", "outcome": "x"}
+        assert rita.post(f"/cases/{case.id}/{verb}", fields).status_code == 404, verb
+    assert rita.post(f"/held/{ordinary.id}/case/link", {"case": case.id}).status_code == 404
+    assert "Concern 7" not in rita.get(f"/held/{ordinary.id}/case").text
+    assert desk.store.case(case.id, sight=EVERYTHING) == CaseFile(case=case, notes=())
+
+
+def test_an_exemption_from_a_safeguarding_rule_is_seen_by_safeguarding_alone(desk: Desk) -> None:
+    """Its recipient and its reason would tell IT about a child; nor can IT end it."""
+    rule = next(
+        each for each in load_policy("kings-college").rules if each.queue in desk.settings.console.safeguarding
+    )
+    ruling = Ruling(
+        kind=RulingKind.EXEMPT,
+        rule=rule.id,
+        recipient="counsellor@school.example",
+        reason="Agreed with the DSL",
+        actor="sam",
+        expires_at=desk.clock() + timedelta(days=30),
+    )
+    desk.store.add_ruling(ruling)
+    sam, rita = desk.browser("sam"), desk.browser("rita")
+    assert "counsellor@" in sam.get("/rulings").text
+    assert "counsellor@" not in rita.get("/rulings").text
+    assert rita.post("/rulings/end", {"id": ruling.id, "reason": "x"}).status_code == 404
+    assert sam.post("/rulings/end", {"id": ruling.id, "reason": "No longer"}).status_code == 303
+    assert list(desk.store.rulings()) == []
+    desk.store.close()

@@ -67,7 +67,7 @@ def ask(visit: Visit) -> Response:
         refused=refused,
         one=items[0] if len(items) == 1 else None,
         undecided=[each for each in items[0].held.recipients if each.state is State.HELD] if items else [],
-        roles=_roles(visit) if decision.right is Right.PASS_ON else {},
+        roles=visit.desk.in_force.roles() if decision.right is Right.PASS_ON else {},
         undo=visit.desk.settings.console.undo_minutes,
         back=own_path(visit.query("back") or "/queue"),
     )
@@ -196,7 +196,7 @@ def _mark(visit: Visit, item: Item) -> str:
 def _pass_on(visit: Visit, item: Item) -> str:
     _require_not_doomed(item)
     queue = visit.field("queue", 100)
-    roles = _roles(visit)
+    roles = visit.desk.in_force.roles()
     if queue not in roles:
         raise ConflictError("choose a role of the policy")
     visit.desk.review.pass_on(item.held.id, queue=queue, actor=visit.who.name, reason=visit.field("reason"))
@@ -279,12 +279,6 @@ def _split(visit: Visit, ids: Sequence[str], decision: Decision) -> tuple[list[I
 def _chosen(visit: Visit) -> list[str]:
     """The recipients that were ticked; none means all that are undecided."""
     return [each[:320] for each in visit.form.get("recipient", ())]
-
-
-def _roles(visit: Visit) -> dict[str, str]:
-    """The roles of the policy in force, with their titles."""
-    document = visit.desk.in_force.read().document
-    return {name: each.title for name, each in document.roles.items()} if document is not None else {}
 
 
 def _require_not_doomed(item: Item) -> None:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from gatepost_config.settings import Settings
+from gatepost_quarantine.cases import Cases
 from gatepost_quarantine.console import shown
 from gatepost_quarantine.console.in_force import InForce
 from gatepost_quarantine.console.oidc import Provider
@@ -20,13 +21,14 @@ from gatepost_quarantine.console.rights import Person, Right, is_sealed, known_r
 from gatepost_quarantine.console.signin import Doorman
 from gatepost_quarantine.held import HeldMessage, State
 from gatepost_quarantine.review import Item, Review, Session
+from gatepost_quarantine.rulings import Rulings
 from gatepost_quarantine.store import NotFoundError, Store
 
 Form = Mapping[str, Sequence[str]]
 
 
-class Shelf(Store, Protocol):
-    """The store, as the console needs it: with what is kept whatever the retention says."""
+class Shelf(Store, Rulings, Cases, Protocol):
+    """The store, as the console needs it: with rulings, cases, and what is kept whatever the retention says."""
 
     def legal_hold(self, held_id: str, *, actor: str, reason: str) -> HeldMessage: ...
 

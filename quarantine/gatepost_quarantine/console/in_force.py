@@ -39,3 +39,8 @@ class InForce:
             return Read(document=None, trouble=f"{error.filename}: {error.strerror}")
         self._known = mark, read
         return read
+
+    def roles(self) -> dict[str, str]:
+        """The roles of the policy with their titles; none if it cannot be read."""
+        document = self.read().document
+        return {name: each.title for name, each in document.roles.items()} if document is not None else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -40,11 +40,19 @@ class Right(StrEnum):
     LEGAL_HOLD = "legal-hold"
     END_LEGAL_HOLD = "end-legal-hold"
     NOTE = "note"
+    EXEMPT = "exempt"
+    BLOCK = "block"
+    RULINGS = "rulings"
+    END_RULING = "end-ruling"
+    CASES = "cases"
+    CASE_WORK = "case-work"
+    TRY = "try"
 
 
 _REVIEWS = frozenset({
     Right.LIST, Right.HISTORY, Right.READ, Right.DOWNLOAD, Right.RELEASE, Right.DENY, Right.DELETE, Right.MARK,
-    Right.PASS_ON, Right.LEGAL_HOLD, Right.END_LEGAL_HOLD, Right.NOTE,
+    Right.PASS_ON, Right.LEGAL_HOLD, Right.END_LEGAL_HOLD, Right.NOTE, Right.EXEMPT, Right.BLOCK, Right.CASES,
+    Right.CASE_WORK,
 })  # fmt: skip
 
 VERB_LABELS = {
@@ -58,25 +66,29 @@ VERB_LABELS = {
 }
 """The decisions about a message, in the order of their buttons."""
 
+_LOOKS = frozenset({Right.OVERVIEW, Right.POLICY})
+
 _EVERYWHERE: dict[Role, frozenset[Right]] = {
-    Role.VIEWER: frozenset({Right.OVERVIEW, Right.POLICY}),
-    Role.REVIEWER: frozenset({Right.OVERVIEW, Right.POLICY}),
-    Role.SAFEGUARDING: frozenset({Right.OVERVIEW, Right.POLICY}),
-    Role.POLICY_EDITOR: frozenset({Right.OVERVIEW, Right.POLICY}),
-    Role.AUDITOR: frozenset({Right.OVERVIEW, Right.POLICY}),
-    Role.ADMIN: frozenset({Right.OVERVIEW, Right.POLICY, Right.ACCOUNTS}),
+    Role.VIEWER: _LOOKS,
+    Role.REVIEWER: _LOOKS | {Right.RULINGS, Right.END_RULING},
+    Role.SAFEGUARDING: _LOOKS | {Right.RULINGS, Right.END_RULING},
+    Role.POLICY_EDITOR: _LOOKS | {Right.RULINGS, Right.END_RULING, Right.TRY},
+    Role.AUDITOR: _LOOKS | {Right.RULINGS},
+    Role.ADMIN: _LOOKS | {Right.ACCOUNTS, Right.TRY},
 }
 
 _ORDINARY: dict[Role, frozenset[Right]] = {
     Role.VIEWER: frozenset({Right.LIST}),
     Role.REVIEWER: _REVIEWS,
-    Role.POLICY_EDITOR: frozenset({Right.LIST, Right.MARK}),
-    Role.AUDITOR: frozenset({Right.LIST, Right.HISTORY}),
+    Role.POLICY_EDITOR: frozenset({Right.LIST, Right.MARK, Right.TRY}),
+    Role.AUDITOR: frozenset({Right.LIST, Right.HISTORY, Right.CASES}),
 }
 
 _CONFIDENTIAL: dict[Role, frozenset[Right]] = {Role.SAFEGUARDING: _REVIEWS}
 
-_NOT_WHEN_SEALED = frozenset({Right.READ, Right.DOWNLOAD, Right.RELEASE, Right.MARK})
+_NOT_WHEN_SEALED = frozenset({
+    Right.READ, Right.DOWNLOAD, Right.RELEASE, Right.MARK, Right.EXEMPT, Right.BLOCK, Right.TRY,
+})  # fmt: skip
 """A sealed message is opened by its role pair alone, with its key, outside this program (KCS 1.10)."""
 
 
@@ -101,9 +113,13 @@ class Person:
         """Whether the person has the right for this message."""
         if right in _NOT_WHEN_SEALED and is_sealed(item):
             return False
-        if self.queues and not self.queues.intersection(item.queues):
+        return self.may_about(right, item.queues)
+
+    def may_about(self, right: Right, reviewed_by: Collection[str]) -> bool:
+        """Whether the person has the right for what these roles review: a message, or a case."""
+        if self.queues and not self.queues.intersection(reviewed_by):
             return False
-        table = _CONFIDENTIAL if self.is_confidential(item) else _ORDINARY
+        table = _CONFIDENTIAL if self.safeguarding.intersection(reviewed_by) else _ORDINARY
         return any(right in table.get(role, ()) for role in self.roles)
 
     def is_confidential(self, item: Item) -> bool:

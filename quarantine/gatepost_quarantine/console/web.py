@@ -23,7 +23,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from gatepost_config.settings import Settings
-from gatepost_quarantine.console import act, body, choices, detail, doors, guard, overview, queue
+from gatepost_quarantine.console import act, body, cases, choices, detail, doors, guard, overview, queue, rulings
 from gatepost_quarantine.console.desk import Desk, ForbiddenError, Form, Shelf, Visit, person_of, templates
 from gatepost_quarantine.console.in_force import InForce
 from gatepost_quarantine.console.oidc import Provider
@@ -81,6 +81,21 @@ DOORS: Sequence[Door] = (
     Door("POST", "/held/{held_id}/file/{index:int}", body.download, Right.DOWNLOAD),
     Door("POST", "/held/{held_id}/note", act.note, Right.NOTE),
     Door("POST", "/held/{held_id}/spare", act.spare, Right.DELETE),
+    Door("GET", "/held/{held_id}/exempt", rulings.ask, Right.EXEMPT),
+    Door("POST", "/held/{held_id}/exempt", rulings.add, Right.EXEMPT),
+    Door("GET", "/held/{held_id}/block", rulings.ask, Right.BLOCK),
+    Door("POST", "/held/{held_id}/block", rulings.add, Right.BLOCK),
+    Door("GET", "/held/{held_id}/case", cases.ask, Right.CASE_WORK),
+    Door("POST", "/held/{held_id}/case", cases.open_, Right.CASE_WORK),
+    Door("POST", "/held/{held_id}/case/link", cases.link, Right.CASE_WORK),
+    Door("GET", "/rulings", rulings.listing, Right.RULINGS),
+    Door("POST", "/rulings/end", rulings.end, Right.END_RULING),
+    Door("GET", "/cases", cases.listing, Right.CASES),
+    Door("GET", "/cases/{case_id}", cases.page, Right.CASES),
+    Door("POST", "/cases/{case_id}/note", cases.note, Right.CASE_WORK),
+    Door("POST", "/cases/{case_id}/link", cases.link, Right.CASE_WORK),
+    Door("POST", "/cases/{case_id}/pass-on", cases.pass_on, Right.CASE_WORK),
+    Door("POST", "/cases/{case_id}/close", cases.close, Right.CASE_WORK),
     Door("GET", "/act", act.ask, Right.LIST),
     Door("POST", "/act", act.carry_out, Right.LIST),
     Door("POST", "/act/undo", act.undo, Right.DELETE),
@@ -182,7 +197,7 @@ def _open(visit: Visit, door: Door) -> Response:
     except ForbiddenError as error:
         return visit.page("error.html", status=403, heading="Not for you to do", text=str(error))
     except NotFoundError:
-        text = "There is no such message, or it is not yours to see."
+        text = "There is nothing there, or it is not yours to see."
         return visit.page("error.html", status=404, heading="Not found", text=text)
     except ConflictError as error:
         return visit.page("error.html", status=409, heading="Not possible now", text=str(error))
