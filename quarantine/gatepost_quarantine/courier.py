@@ -312,10 +312,13 @@ class Courier:
         rescan = Rescan(self._settings)
         if not rescan.wanted(held):
             return ""
+        rows = [each.row for each in releases]
         lease = self._settings.courier.rescan_deadline + self._lease
-        self._store.renew([each.row for each in releases], worker=self._worker, lease=lease)
+        self._store.renew(rows, worker=self._worker, lease=lease)
         to = [each.recipient.address for each in releases]
-        return rescan.objection(held, self._store.content(held.id), to=to)
+        objection = rescan.objection(held, self._store.content(held.id), to=to)
+        self._store.renew(rows, worker=self._worker, lease=self._lease)
+        return objection
 
     def _result(self, owed: OwedRelease | OwedNotice, reply: smtp.Reply, held_id: str) -> _Result:
         overdue = False
