@@ -96,7 +96,7 @@ make_venv() {
   fi
   say "installing gatepost and its parts into $venv (once; a minute or two)"
   "$venv/bin/python" -m pip --disable-pip-version-check install --no-input \
-    --constraint "$constraints" --editable '.[milter,console,postgres,test]' </dev/null
+    --constraint "$constraints" --editable '.[milter,console,ldap,postgres,test]' </dev/null
   echo "$stamp" >"$venv/.ready"
 }
 

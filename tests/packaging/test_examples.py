@@ -19,6 +19,7 @@ UNITS = (
     "gatepost-milter.service",
     "gatepost-courier.service",
     "gatepost-console.service",
+    "gatepost-directory.service",
     "gatepost-pages.service",
 )
 

@@ -18,6 +18,7 @@ from gatepost_config.domains import Domains
 from gatepost_config.errors import ConfigError, Problem
 from gatepost_config.settings import Settings
 from gatepost_milter.cli.configured import CannotError, settings_for
+from gatepost_milter.cli.directory_sync import sync
 from gatepost_milter.cli.printed import plain_table, print_json
 
 
@@ -288,3 +289,6 @@ def _domain_words(domain: dict[str, Any]) -> str:
     if domain["consumer"]:
         return f"where the public has its mail ({domain['group']})"
     return "in no list"
+
+
+directory.add_command(sync)
