@@ -107,6 +107,11 @@ class Role(Model):
     mailboxes: list[RoleMailbox] = Field(
         default=[], description="Addresses such as it.support@{domain}; the settings may override them."
     )
+    opens_case_for: RoleName | None = Field(
+        default=None,
+        description="What somebody known sends to these mailboxes opens a case for that role, which is told; the "
+        "mail itself is delivered. For an address like report-mail@{domain}.",
+    )
 
 
 class Exemption(Model):
@@ -355,6 +360,9 @@ def _role_faults(document: PolicyDocument) -> Iterator[Fault]:
             yield Fault(("roles", name), f"role {name!r} has no mailbox", "give it at least one")
 
 
+        if role.opens_case_for is not None and role.opens_case_for not in document.roles:
+            path = ("roles", name, "opens_case_for")
+            yield Fault(path, f"there is no role {role.opens_case_for!r}", f"roles: {', '.join(document.roles)}")
 def _rule_faults(document: PolicyDocument, rule: Rule, path: tuple[str | int, ...]) -> Iterator[Fault]:
     actions = set(rule.action.values())
     if rule.action.get(Direction.INBOUND) is Action.CONFIRM:

@@ -309,14 +309,14 @@ class Notices(Model):
         description="Folder of templates to use instead of ours of the same name; see `gatepost notice preview`.",
     )
     person_limit: int = Field(
-        default=10, ge=1, description="Notices to one person in an hour; what is above comes an hour later, in one."
+        default=10, ge=1, description="Notices to one person in an hour; what is above comes later, in one mail."
     )
     role_limit: int = Field(
         default=30, ge=1, description="Notices to one mailbox of a role in an hour; what is above waits alike."
     )
     digests: dict[str, Literal["hourly", "daily"]] = Field(
         default={},
-        description="Roles that get their notices in one mail an hour or a day; a role left out gets each at once.",
+        description="Roles that get one mail an hour or a day; a role left out gets each notice at once.",
     )
     digest_hour: int = Field(default=7, ge=0, le=23, description="Hour of the day for daily digests.")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -24,9 +24,11 @@ from gatepost_milter.inspection.model import Attachment, Inspection
 from gatepost_milter.metrics import Counter, Histogram
 from gatepost_milter.policy.verdict import Sender, Verdict
 from gatepost_milter.replies import Answer
+from gatepost_milter.reports import reported
 from gatepost_milter.spool import Spool
 from gatepost_milter.transaction import Path, Transaction
 from gatepost_quarantine.audit import Event, Verb
+from gatepost_quarantine.cases import Case
 from gatepost_quarantine.held import (
     Chunks,
     Envelope,
@@ -106,6 +108,11 @@ class Judge(Protocol):
         """The mailboxes that a role's notices go to."""
         ...
 
+    @property
+    def report_addresses(self) -> Mapping[str, str]:
+        """The role that a mail to each report address opens a case for, by the address in lower case."""
+        ...
+
 
 class Keeper(Protocol):
     """The store, as the gate needs it. Both methods raise StoreError when they cannot commit."""
@@ -117,14 +124,21 @@ class Keeper(Protocol):
         content: Chunks,
         notices: Sequence[Notice] = (),
         events: Sequence[Event] = (),
+        cases: Sequence[Case] = (),
     ) -> HoldOutcome:
         """Keep the message and what is owed for it in one commit, or join an earlier hold."""
         ...
 
     def owe(
-        self, notices: Sequence[Notice], *, key: str, key_has_message_id: bool, events: Sequence[Event] = ()
+        self,
+        notices: Sequence[Notice],
+        *,
+        key: str,
+        key_has_message_id: bool,
+        events: Sequence[Event] = (),
+        cases: Sequence[Case] = (),
     ) -> bool:
-        """Owe notices without holding anything; False if the same key was owed lately."""
+        """Owe notices and open cases without holding anything; False if the same key was owed lately."""
         ...
 
 
@@ -255,16 +269,28 @@ class Gate:
 
     def _hold(self, transaction: Transaction, inspection: Inspection, verdict: Verdict) -> dict[str, Any]:
         """Keep what must be kept, in one commit; what is to be logged about it. Raises StoreError."""
-        if verdict.action is Action.PASS and not verdict.explanation.acting():
-            return {}  # most mail
         held_id = secrets.token_hex(16) if verdict.held else ""
-        notices = tuple(self._notices(transaction, inspection, verdict, held_id))
-        if not verdict.held and not notices:
+        report = reported(
+            transaction,
+            inspection,
+            verdict,
+            roles=self._policy.report_addresses,
+            mailboxes=self._policy.mailboxes,
+            held_id=held_id,
+            gateway=self._gateway,
+        )
+        if verdict.action is Action.PASS and not report.cases and not verdict.explanation.acting():
+            return {}  # most mail
+        notices = (*self._notices(transaction, inspection, verdict, held_id), *report.notices)
+        if not verdict.held and not notices and not report.cases:
             return {}
         identity = identify(transaction)
+        opened = {"cases": [each.id for each in report.cases]} if report.cases else {}
         if not verdict.held:
-            owed = self._store.owe(notices, key=identity.key, key_has_message_id=identity.has_message_id)
-            return {"notices": len(notices) if owed else 0}
+            owed = self._store.owe(
+                notices, key=identity.key, key_has_message_id=identity.has_message_id, cases=report.cases
+            )
+            return {"notices": len(notices), **opened} if owed else {"notices": 0}
         held = self._held(transaction, inspection, verdict, held_id, identity)
         event = Event(
             verb=Verb.HOLD,
@@ -272,14 +298,13 @@ class Gate:
             held_id=held_id,
             details={"action": verdict.action.value, "support_id": verdict.explanation.support_id},
         )
-        outcome = self._store.hold(held, content=transaction.content.chunks, notices=notices, events=(event,))
+        outcome = self._store.hold(
+            held, content=transaction.content.chunks, notices=notices, events=(event,), cases=report.cases
+        )
         if outcome.joined:
             JOINS.inc()
-        return {
-            "held_id": outcome.held_id,
-            "joined": outcome.joined,
-            "notices": 0 if outcome.joined else len(notices),
-        }
+            return {"held_id": outcome.held_id, "joined": True, "notices": 0}
+        return {"held_id": outcome.held_id, "joined": False, "notices": len(notices), **opened}
 
     def _held(
         self,
@@ -341,7 +366,8 @@ class Gate:
             addressees[kind, verdict.sender.mailbox] = told
         for kind, outcome in _recipient_kinds(verdict):
             addressees[kind, outcome.recipient] = explanation_for_recipient(verdict, outcome)
-        for mailbox in self._role_mailboxes(verdict):
+        roles = self._role_mailboxes(verdict)
+        for mailbox in roles:
             addressees[NoticeKind.ROLE, mailbox] = told
         sealed = verdict.action is Action.SEAL
         for (kind, to), explanation in addressees.items():
@@ -358,6 +384,7 @@ class Gate:
                     "message_id": inspection.message_id,
                     "held_id": held_id,
                     "support_id": explanation.support_id,
+                    **({"role": roles[to]} if kind is NoticeKind.ROLE else {}),
                 },
                 held_id=held_id,
             )
@@ -377,11 +404,16 @@ class Gate:
         elif verdict.action is Action.WARN:
             yield NoticeKind.WARNING
 
-    def _role_mailboxes(self, verdict: Verdict) -> Iterable[str]:
+    def _role_mailboxes(self, verdict: Verdict) -> Mapping[str, str]:
+        """The mailboxes of the roles that are told, each with the first role that it is told as."""
         roles = dict.fromkeys(
             word for finding in verdict.explanation.acting() for word in finding.tell if word not in _TELL_WORDS
         )
-        return dict.fromkeys(mailbox for role in roles for mailbox in self._policy.mailboxes(role))
+        found: dict[str, str] = {}
+        for role in roles:
+            for mailbox in self._policy.mailboxes(role):
+                found.setdefault(mailbox, role)
+        return found
 
 
 def _returned(transaction: Transaction, ask: Callable[[], Answer | None]) -> Answer | None:

@@ -22,6 +22,7 @@ from gatepost_milter.replies import Answer
 from gatepost_milter.spool import Spool
 from gatepost_milter.transaction import Client, Path, Transaction, header_block
 from gatepost_quarantine.audit import Event
+from gatepost_quarantine.cases import Case
 from gatepost_quarantine.held import Chunks, HeldMessage, HoldOutcome, Notice
 from gatepost_quarantine.store import StoreError
 
@@ -122,6 +123,8 @@ class Judge:
         default_factory=lambda: {"it-support": ("it@school.example",), "dsl": ("dsl@school.example",)}
     )
 
+    report_addresses: Mapping[str, str] = field(default_factory=dict)
+
     def judge(self, transaction: Transaction, inspection: Inspection) -> Verdict:
         return self.given
 
@@ -140,6 +143,7 @@ class Keeper:
     events: list[Event] = field(default_factory=list)
     owed: list[str] = field(default_factory=list)
     lasting: list[bool] = field(default_factory=list)
+    cases: list[Case] = field(default_factory=list)
 
     def hold(
         self,
@@ -148,6 +152,7 @@ class Keeper:
         content: Chunks,
         notices: Sequence[Notice] = (),
         events: Sequence[Event] = (),
+        cases: Sequence[Case] = (),
     ) -> HoldOutcome:
         self._commit()
         for earlier in self.held:
@@ -157,10 +162,17 @@ class Keeper:
         self.contents.append(b"".join(content()))
         self.notices += notices
         self.events += events
+        self.cases += cases
         return HoldOutcome(held_id=held.id, joined=False)
 
     def owe(
-        self, notices: Sequence[Notice], *, key: str, key_has_message_id: bool, events: Sequence[Event] = ()
+        self,
+        notices: Sequence[Notice],
+        *,
+        key: str,
+        key_has_message_id: bool,
+        events: Sequence[Event] = (),
+        cases: Sequence[Case] = (),
     ) -> bool:
         self._commit()
         if key in self.owed:
@@ -169,6 +181,7 @@ class Keeper:
         self.lasting.append(key_has_message_id)
         self.notices += notices
         self.events += events
+        self.cases += cases
         return True
 
     def _commit(self) -> None:

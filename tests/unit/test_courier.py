@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.quarantine import MESSAGE, Clock, chunks, held, hold_event, notice, recipient
+from support.couriers import GATEWAY, at, released, settings_for, states, work
+from support.quarantine import MESSAGE, Clock, chunks, held, notice, recipient
 from support.smtp import Sink
 
-from gatepost_config.settings import Courier as CourierSettings
-from gatepost_config.settings import School, Settings, Store
+from gatepost_config.settings import Settings, Store
 from gatepost_config.words import Direction
 from gatepost_quarantine import smtp
-from gatepost_quarantine.audit import Verb, verify
+from gatepost_quarantine.audit import Verb
 from gatepost_quarantine.courier import Courier, StopSignal, run
-from gatepost_quarantine.held import Envelope, HeldMessage, State
+from gatepost_quarantine.held import Envelope, State
 from gatepost_quarantine.sql import SqlStore, open_store
-from gatepost_quarantine.store import Filter, OwedNotice, StoreError
-
-GATEWAY = "mx1.school.example"
+from gatepost_quarantine.store import OwedNotice, StoreError
 
 
 @pytest.fixture
@@ -67,35 +62,6 @@ def outbound() -> Iterator[Sink]:
 def settings(configured: Store, inbound: Sink, outbound: Sink) -> Settings:
     """Settings that send to the two sinks."""
     return settings_for(configured, inbound.address, outbound.address)
-
-
-def settings_for(store: Store, inbound: str, outbound: str) -> Settings:
-    return Settings(
-        school=School(name="Example School", domains=["school.example"]),
-        gateway=GATEWAY,
-        store=store,
-        courier=CourierSettings(inbound=inbound, outbound=outbound, timeout=10, poll=0.05, retry=[30, 300]),
-    )
-
-
-def released(store: SqlStore, message: HeldMessage, **how: Any) -> HeldMessage:
-    """Hold the message and ask for its release."""
-    store.hold(message, content=chunks(MESSAGE), events=[hold_event(message)])
-    return store.release(message.id, actor="ann", **how)
-
-
-def work(settings: Settings, store: Any) -> None:
-    """One batch."""
-    Courier(settings, store, worker="test").work(threading.Event())
-
-
-def states(store: SqlStore, message: HeldMessage) -> list[State]:
-    return [each.state for each in store.get(message.id).recipients]
-
-
-def at(clock: Clock, settings: Settings, store: SqlStore) -> None:
-    """One batch, by the same clock as the store's."""
-    Courier(settings, store, worker="test", clock=clock).work(threading.Event())
 
 
 # What goes where, and how
@@ -465,123 +431,6 @@ def test_a_large_message_is_not_taken_into_memory() -> None:
     for _ in smtp.stuffed(Piece() for _ in range(1000)):
         pass
     assert most <= 2
-
-
-# Processes
-
-_COURIER = """
-import signal
-import sys
-from pathlib import Path
-from gatepost_config.documents import load_settings
-from gatepost_quarantine import courier
-from gatepost_quarantine.sql import open_store
-
-settings = load_settings(Path(sys.argv[1]))
-store = open_store(settings.store, gateway=settings.gateway)
-stop = courier.StopSignal()
-signal.signal(signal.SIGTERM, stop.handle)
-courier.smtp.FINAL_TIMEOUT = 1
-courier.run(settings, store, stop=stop, lease=0.3)
-"""
-
-
-def write_settings(settings: Settings, path: Path) -> Path:
-    path.write_text(json.dumps(json.loads(settings.model_dump_json(exclude_defaults=True))), encoding="utf-8")
-    return path
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[[Path], subprocess.Popen[bytes]]]:
-    """Starts couriers as processes; none is left behind, whatever a test finds."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start_one(path: Path) -> subprocess.Popen[bytes]:
-        started.append(subprocess.Popen([sys.executable, "-c", _COURIER, str(path)], stdout=subprocess.DEVNULL))
-        return started[-1]
-
-    yield start_one
-    for process in started:
-        process.kill()
-        process.wait(30)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("where", ["MAIL", "DATA", ".", "taken"])
-def test_a_courier_that_is_killed_loses_nothing(
-    configured: Store, tmp_path: Path, where: str, start: Callable[[Path], subprocess.Popen[bytes]]
-) -> None:
-    """Killed at each step in turn; the next one sends everything. Twice only if the server had taken it."""
-    store = open_store(configured, gateway=GATEWAY)
-    reached = threading.Event()
-    killed = threading.Event()
-
-    def answer(verb: str, argument: str) -> str | None:
-        if verb == where and not reached.is_set():
-            reached.set()
-            killed.wait(30)
-        return None
-
-    with Sink(answer=answer) as sink:
-        settings = settings_for(configured, sink.address, sink.address)
-        settings = settings.model_copy(
-            update={"courier": settings.courier.model_copy(update={"timeout": 1, "retry": [0.1]})}
-        )
-        path = write_settings(settings, tmp_path / "gatepost.yaml")
-        people = [f"r{number}@school.example" for number in range(5)]
-        for person in people:
-            released(store, held(key=person, recipients=[recipient(person)]))
-        store.owe([notice("told@school.example")], key="k")
-        first = start(path)
-        assert reached.wait(30)
-        first.send_signal(signal.SIGKILL)
-        first.wait(30)
-        killed.set()
-        second = start(path)
-        wanted = {(each,) for each in (*people, "told@school.example")}
-        sink.wait_until(lambda now: {mail.recipients for mail in now.mails} == wanted, seconds=30)
-        if where == "taken":
-            # What the first one had sent comes again, once its lease is over.
-            sink.wait_until(lambda now: len(now.mails) == 7, seconds=30)
-        second.terminate()
-        assert second.wait(30) == 0
-        mails = sink.mails
-    assert len(mails) == (7 if where == "taken" else 6)
-    assert len({mail.content for mail in mails if mail.recipients == mails[0].recipients}) == 1
-    assert {each.recipients[0].state for each in store.list(Filter())} == {State.RELEASED}
-    assert store.counts().owed == 0
-    assert verify(store.chain(GATEWAY)) == ""
-    store.close()
-
-
-@pytest.mark.slow
-def test_the_service_ends_at_sigterm(configured: Store, tmp_path: Path, settings: Settings) -> None:
-    """As the service manager runs it: settings from a file, log lines on standard output, exit status 0."""
-    path = write_settings(settings, tmp_path / "gatepost.yaml")
-    program = "from gatepost_milter.cli import courier_main; courier_main()"
-    service = subprocess.Popen(
-        [sys.executable, "-c", program, "--config", str(path)], stdout=subprocess.PIPE, text=True
-    )
-    assert service.stdout is not None
-    with service.stdout as said:
-        assert json.loads(said.readline())["event"] == "started"
-        service.terminate()
-        assert json.loads(said.readlines()[-1])["event"] == "stopped"
-    assert service.wait(30) == 0
-
-
-@pytest.mark.slow
-def test_the_service_says_what_is_wrong_with_its_settings(tmp_path: Path) -> None:
-    """Exit status 2, and the reason on standard error."""
-    program = "from gatepost_milter.cli import courier_main; courier_main()"
-    service = subprocess.run(
-        [sys.executable, "-c", program, "--config", str(tmp_path / "nothing.yaml")],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert (service.returncode, "cannot be read" in service.stderr) == (2, True)
 
 
 def test_a_notice_that_nobody_takes_is_given_up_after_days_and_a_release_never(

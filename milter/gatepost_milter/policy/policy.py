@@ -138,6 +138,12 @@ class Policy:
         self.ref = PolicyRef(name=document.name, version=document.version, digest=document.source.digest)
         self.directory = directory
         self.roles = _mailboxes(document, settings)
+        self.report_addresses = {
+            normal_address(address).lower(): role.opens_case_for
+            for name, role in document.roles.items()
+            if role.opens_case_for is not None
+            for address in self.roles[name]
+        }
         self.problems = tuple(_strangers(document, settings, directory))
         self._people = directory or Directory.of()
         self._domains = Domains(school=settings.school.domains)
