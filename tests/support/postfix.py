@@ -180,11 +180,12 @@ def postfix_lab(
     overrides: Mapping[str, Any] | None = None,
     settings: Mapping[str, str] | None = None,
     milter: str = "",
+    front_door: bool = False,
 ) -> Iterator[PostfixLab]:
     """A whole mail system on loopback; with ``gateway`` the real milter and the real courier belong to it.
 
     ``overrides`` are gatepost's settings, ``settings`` Postfix's; both win over the lab's own. ``milter`` puts
-    another milter in gatepost's place.
+    another milter in gatepost's place. With ``front_door`` the courier sends to what stands for port 25.
     """
     home = postfix.folder()
     ports = Ports(
@@ -199,7 +200,13 @@ def postfix_lab(
         running = None
         if gateway:
             running = stack.enter_context(
-                Gateway(home, domains=domains, inbound=ports.inbound, outbound=ports.outbound, overrides=overrides)
+                Gateway(
+                    home,
+                    domains=domains,
+                    inbound=ports.smtp if front_door else ports.inbound,
+                    outbound=ports.smtp if front_door else ports.outbound,
+                    overrides=overrides,
+                )
             )
             milter = f"unix:{running.socket}"
         sink = stack.enter_context(Listener(mailboxes, via="mailboxes"))
