@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
 from typing import Any
 
-from gatepost_config.words import Action, Direction, Mode
+from gatepost_config.words import Action, Direction, Finding, Mode
 from gatepost_milter.replies import Event
 
 LONGEST = 64 * 1024
@@ -24,16 +24,26 @@ _EVENTS = {each.value for each in Event}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What one rule did about one message: the four words of the log's ``findings``."""
+    """What one rule did about one message: its mode, the strictest action it asks for, and the one it has."""
 
     rule: str
     mode: Mode
     wanted: Action
     action: Action
 
+    @property
+    def kept_back(self) -> bool:
+        """Whether its mode let it do less than it asks for: the answer to “what if we enforced it?”."""
+        return self.mode in (Mode.MONITOR, Mode.ADVISE) and self.wanted.strictness > self.action.strictness
+
     @staticmethod
-    def of(text: str) -> Step:
-        """The finding as it stands in the log. Raises ValueError."""
+    def of(finding: Finding) -> Step:
+        """What counts of a finding."""
+        return Step(rule=finding.rule, mode=finding.mode, wanted=finding.wanted, action=finding.action)
+
+    @staticmethod
+    def read(text: str) -> Step:
+        """The four words of the log's ``findings``. Raises ValueError."""
         rule, mode, wanted, action = text.split(" ")
         return Step(rule=rule, mode=Mode(mode), wanted=Action(wanted), action=Action(action))
 
@@ -63,7 +73,7 @@ class Count:
         self.fired += 1
         if step.action is not Action.PASS:
             self.did[step.action] += 1
-        if step.mode in (Mode.MONITOR, Mode.ADVISE) and step.wanted.strictness > step.action.strictness:
+        if step.kept_back:
             self.would[step.wanted] += 1
         elif step.action is Action.PASS and step.wanted is not Action.PASS:
             self.spared += 1
@@ -191,7 +201,7 @@ def _steps(record: Mapping[str, Any]) -> Iterator[Step]:
     found = record.get("findings", [])
     if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
         raise ValueError("the findings have been cut")
-    yield from map(Step.of, found)
+    yield from map(Step.read, found)
 
 
 def _text(record: Mapping[str, Any], name: str) -> str:

@@ -10,26 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gatepost_config.words import Action, Direction, Finding, Mode
+from gatepost_config.words import Action, Direction
+from gatepost_milter.cli.ladder import Step, words
 from gatepost_milter.policy.verdict import Verdict
 
 NOBODY = "(nobody)"
 """Who sent mail with an empty envelope sender: bounces."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fired:
-    """A rule that fired on a mail: its mode, the strictest action that it asks for and the one it has."""
-
-    rule: str
-    mode: Mode
-    wanted: Action
-    action: Action
-
-    @staticmethod
-    def of(finding: Finding) -> Fired:
-        """What counts of a finding."""
-        return Fired(rule=finding.rule, mode=finding.mode, wanted=finding.wanted, action=finding.action)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +27,8 @@ class Judged:
     direction: Direction
     old: Mapping[str, Action]
     new: Mapping[str, Action]
-    old_fired: tuple[Fired, ...]
-    new_fired: tuple[Fired, ...]
+    old_fired: tuple[Step, ...]
+    new_fired: tuple[Step, ...]
 
     @staticmethod
     def of(name: str, envelope_sender: str, old: Verdict, new: Verdict) -> Judged:
@@ -53,8 +39,8 @@ class Judged:
             direction=new.direction,
             old={each.recipient: each.action for each in old.outcomes},
             new={each.recipient: each.action for each in new.outcomes},
-            old_fired=tuple(Fired.of(each) for each in old.findings),
-            new_fired=tuple(Fired.of(each) for each in new.findings),
+            old_fired=tuple(Step.of(each) for each in old.findings),
+            new_fired=tuple(Step.of(each) for each in new.findings),
         )
 
     @property
@@ -143,9 +129,9 @@ class RuleCount:
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary."""
         return {
-            "old": {"fired": self.old_fired, "actions": _words(self.old_actions)},
-            "new": {"fired": self.new_fired, "actions": _words(self.new_actions)},
-            "would": _words(self.would),
+            "old": {"fired": self.old_fired, "actions": words(self.old_actions)},
+            "new": {"fired": self.new_fired, "actions": words(self.new_actions)},
+            "would": words(self.would),
             "changes": self.changes,
         }
 
@@ -175,7 +161,7 @@ class Tally:
             count = self.rules.setdefault(fired.rule, RuleCount())
             count.new_fired += 1
             count.new_actions[fired.action] += 1
-            if fired.mode in (Mode.MONITOR, Mode.ADVISE) and fired.wanted is not fired.action:
+            if fired.kept_back:
                 count.would[fired.wanted] += 1
         if judged.differs:
             self.moves[judged.actions] += 1
@@ -202,7 +188,3 @@ class Tally:
             "senders": {sender: shift.to_json() for sender, shift in senders if shift.changed},
             "changed": [each.to_json() for each in self.changed],
         }
-
-
-def _words(actions: Mapping[Action, int]) -> dict[str, int]:
-    return {action.value: actions[action] for action in Action if actions.get(action)}
