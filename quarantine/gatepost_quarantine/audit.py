@@ -53,6 +53,7 @@ class Verb(StrEnum):
     MARK = "held:mark"
     PASS_ON = "held:pass-on"  # noqa: S105 - an event, not a secret
     NOTE = "held:note"
+    TRY = "held:try"
     CASE_OPEN = "case:open"
     CASE_NOTE = "case:note"
     CASE_LINK = "case:link"

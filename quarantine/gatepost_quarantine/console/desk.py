@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
@@ -63,13 +63,17 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One request: who asks, and what the form says. ``session`` and ``person`` are None before the sign-in."""
+    """One request: who asks, and what the form says. ``session`` and ``person`` are None before the sign-in.
+
+    ``upload`` is the file that came with the form, at doors that take one.
+    """
 
     desk: Desk
     request: Request
     form: Form
     session: Session | None
     person: Person | None
+    upload: IO[bytes] | None = None
 
     @property
     def who(self) -> Person:

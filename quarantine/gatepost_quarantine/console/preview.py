@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -32,6 +33,7 @@ RAW_LIMIT = 512 * 1024
 
 ZIP_PASSWORD = "infected"  # noqa: S105 - what everybody who handles samples expects; it stops a careless double click
 _OUTPUT = 192 * 1024 * 1024
+_SAID = 2000
 _JSON = 16 * 1024 * 1024
 _MODULE = "gatepost_milter.cli.preview"
 
@@ -115,42 +117,64 @@ class Reader:
         return self._run(content, ["--part", str(index)])
 
     def _run(self, content: Iterator[bytes], arguments: Sequence[str]) -> IO[bytes]:
+        with self.turn(), spooled(content) as message:
+            return child([*self._command, *arguments], message, timeout=self._timeout)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for a turn, so that few children run at once. Raises UnreadableError."""
         if not self._turns.acquire(timeout=WAIT):
             raise UnreadableError("too many messages are being read at the moment")
         try:
-            with tempfile.TemporaryFile() as message:
-                for piece in content:
-                    message.write(piece)
-                message.flush()
-                message.seek(0)
-                return self._child(message, arguments)
+            yield
         finally:
             self._turns.release()
 
-    def _child(self, message: IO[bytes], arguments: Sequence[str]) -> IO[bytes]:
-        output = tempfile.TemporaryFile()  # noqa: SIM115 - it is what is returned
-        try:
+
+@contextmanager
+def spooled(content: Iterator[bytes]) -> Iterator[IO[bytes]]:
+    """The message in a file without a name, from its beginning."""
+    with tempfile.TemporaryFile() as message:
+        for piece in content:
+            message.write(piece)
+        message.flush()
+        message.seek(0)
+        yield message
+
+
+def child(
+    command: Sequence[str], message: IO[bytes], *, timeout: float, good: Sequence[int] = (0,), tells: bool = False
+) -> IO[bytes]:
+    """What a command says about the message on its standard input, as an open file. Raises UnreadableError.
+
+    ``good`` are the exit codes of an answer. With ``tells``, what it said on standard error is told to the reader.
+    """
+    output = tempfile.TemporaryFile()  # noqa: SIM115 - it is what is returned
+    try:
+        with tempfile.TemporaryFile() as errors:
             done = subprocess.run(
-                [*self._command, *arguments],
+                command,
                 stdin=message,
                 stdout=output,
-                stderr=subprocess.DEVNULL,
-                env={"PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"},
+                stderr=errors,
+                env={"PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"},
                 cwd="/",
-                timeout=self._timeout,
+                timeout=timeout,
                 check=False,
             )
-            if done.returncode == 0 and output.seek(0, io.SEEK_END) <= _OUTPUT:
-                output.seek(0)
-                return output
-        except subprocess.TimeoutExpired:
-            output.close()
-            raise UnreadableError("it took too long") from None
-        except OSError as error:
-            output.close()
-            raise UnreadableError(f"the reader could not be started ({error.strerror})") from error
+            errors.seek(0)
+            said = errors.read(_SAID).decode("utf-8", "replace").strip().rpartition("\n")[2]
+        if done.returncode in good and output.seek(0, io.SEEK_END) <= _OUTPUT:
+            output.seek(0)
+            return output
+    except subprocess.TimeoutExpired:
         output.close()
-        raise UnreadableError("the reader gave up on it")
+        raise UnreadableError("it took too long") from None
+    except OSError as error:
+        output.close()
+        raise UnreadableError(f"the reader could not be started ({error.strerror})") from error
+    output.close()
+    raise UnreadableError(said if tells and said else "the reader gave up on it")
 
 
 def as_zip(content: IO[bytes], name: str) -> IO[bytes]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 from urllib.parse import parse_qs, quote, urlsplit
 
 import anyio
@@ -15,7 +15,9 @@ import anyio.to_thread
 import structlog
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -23,7 +25,19 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from gatepost_config.settings import Settings
-from gatepost_quarantine.console import act, body, cases, choices, detail, doors, guard, overview, queue, rulings
+from gatepost_quarantine.console import (
+    act,
+    body,
+    cases,
+    choices,
+    detail,
+    doors,
+    guard,
+    overview,
+    queue,
+    rulings,
+    trial,
+)
 from gatepost_quarantine.console.desk import Desk, ForbiddenError, Form, Shelf, Visit, person_of, templates
 from gatepost_quarantine.console.in_force import InForce
 from gatepost_quarantine.console.oidc import Provider
@@ -49,7 +63,8 @@ Handler = Callable[[Visit], Response]
 class Door:
     """A path, the handler behind it, and the right that opens it (None: nobody has to be signed in).
 
-    ``asks_itself`` is for what a page asks without its reader: it does not keep the session alive.
+    ``asks_itself`` is for what a page asks without its reader: it does not keep the session alive. ``takes_file``
+    is for a form with a file; it is read only from somebody who has the right.
     """
 
     method: Literal["GET", "POST"]
@@ -57,6 +72,7 @@ class Door:
     handler: Handler
     right: Right | None
     asks_itself: bool = False
+    takes_file: bool = False
 
 
 DOORS: Sequence[Door] = (
@@ -99,6 +115,9 @@ DOORS: Sequence[Door] = (
     Door("GET", "/act", act.ask, Right.LIST),
     Door("POST", "/act", act.carry_out, Right.LIST),
     Door("POST", "/act/undo", act.undo, Right.DELETE),
+    Door("GET", "/try", trial.page, Right.TRY),
+    Door("POST", "/try", trial.upload, Right.TRY, takes_file=True),
+    Door("POST", "/held/{held_id}/try", trial.held, Right.TRY),
     Door("GET", "/overview", overview.page, Right.OVERVIEW),
     Door("GET", "/policy", overview.policy, Right.POLICY),
     Door("GET", "/accounts", doors.accounts, Right.ACCOUNTS),
@@ -157,6 +176,8 @@ def _routes(desk: Desk) -> list[BaseRoute]:
 def _endpoint(desk: Desk, door: Door) -> Callable[[Request], object]:
     async def endpoint(request: Request) -> Response:
         form: Form = {}
+        if door.takes_file and await run_in_threadpool(_may_send, desk, door, request):
+            return await _with_file(desk, door, request)
         if door.method == "POST":
             found = await _form(request)
             if isinstance(found, Response):
@@ -167,13 +188,49 @@ def _endpoint(desk: Desk, door: Door) -> Callable[[Request], object]:
     return endpoint
 
 
-def _answer(desk: Desk, door: Door, request: Request, form: Form) -> Response:
+def _may_send(desk: Desk, door: Door, request: Request) -> bool:
+    """Whether it is a form with a file, from somebody who may go through this door."""
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        return False
+    try:
+        session = desk.doorman.who(request.cookies.get(desk.cookie, ""), in_use=False)
+    except StoreError:
+        return False  # the handler will find out again, and say so
+    return session is not None and door.right is not None and person_of(session, desk.settings).may(door.right)
+
+
+async def _with_file(desk: Desk, door: Door, request: Request) -> Response:
+    """A form with one file, which is spooled to disk and never larger than UPLOAD_LIMIT."""
+
+    async def bounded() -> AsyncGenerator[bytes]:
+        size = 0
+        async for piece in request.stream():
+            size += len(piece)
+            if size > trial.UPLOAD_LIMIT:
+                raise MultiPartException("The file is too large.")
+            yield piece
+
+    try:
+        parser = MultiPartParser(request.headers, bounded(), max_files=1, max_fields=20, max_part_size=4000)
+        parts = await parser.parse()
+    except (MultiPartException, KeyError) as error:
+        said = error.message if isinstance(error, MultiPartException) else "A form is expected."
+        return PlainTextResponse(f"{said}\n", 413 if "large" in said else 415)
+    form = {name: [value] for name, value in parts.multi_items() if isinstance(value, str)}
+    uploads = [value.file for _, value in parts.multi_items() if isinstance(value, UploadFile)]
+    try:
+        return await run_in_threadpool(_answer, desk, door, request, form, uploads[0] if uploads else None)
+    finally:
+        await parts.close()
+
+
+def _answer(desk: Desk, door: Door, request: Request, form: Form, upload: IO[bytes] | None = None) -> Response:
     """One request in order: who asks, whether a page of ours asks, whether they may, and then the handler."""
     try:
         token = request.cookies.get(desk.cookie, "")
         session = desk.doorman.who(token, in_use=not door.asks_itself)
         person = person_of(session, desk.settings) if session is not None else None
-        visit = Visit(desk, request, form, session, person)
+        visit = Visit(desk, request, form, session, person, upload)
         if door.right is not None and person is None:
             return _sign_in_first(visit, door)
         if door.method == "POST" and not _is_ours(visit):
