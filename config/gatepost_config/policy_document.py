@@ -232,6 +232,8 @@ class SamplePerson(Model):
     groups: list[str] = Field(default=[], description="Words of the school's own: hr, exams.")
     pupil: list[str] = Field(default=[], description="Pupil ids; of a parent, those of the children.")
     personal_addresses: list[str] = Field(default=[], description="Private addresses that they declared.")
+    section: str = Field(default="", description="Section of the school: junior, senior.")
+    supervisors: list[str] = Field(default=[], description="Addresses of their heads of department or year.")
     left: int | None = Field(
         default=None, ge=1, description="Days since their last day; left out, they are still at the school."
     )
@@ -358,11 +360,11 @@ def _role_faults(document: PolicyDocument) -> Iterator[Fault]:
             yield Fault(("roles", name), f"{name!r} cannot be a role: rules use the word for something else")
         if not role.mailboxes:
             yield Fault(("roles", name), f"role {name!r} has no mailbox", "give it at least one")
-
-
         if role.opens_case_for is not None and role.opens_case_for not in document.roles:
             path = ("roles", name, "opens_case_for")
             yield Fault(path, f"there is no role {role.opens_case_for!r}", f"roles: {', '.join(document.roles)}")
+
+
 def _rule_faults(document: PolicyDocument, rule: Rule, path: tuple[str | int, ...]) -> Iterator[Fault]:
     actions = set(rule.action.values())
     if rule.action.get(Direction.INBOUND) is Action.CONFIRM:

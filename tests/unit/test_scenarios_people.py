@@ -71,6 +71,11 @@ class Mail:
         return judge.judge(transaction(*recipients, login=self.login), seen)
 
 
+def deciding(verdict: Verdict) -> Finding:
+    """The finding that makes the verdict what it is; others may advise."""
+    return verdict.explanation.acting()[0]
+
+
 def only(verdict: Verdict) -> Finding:
     """The one finding that there must be."""
     (finding,) = verdict.findings
@@ -100,7 +105,7 @@ def test_28_a_cc_list_of_25_parents_waits_for_the_sender(judge: Policy, known: b
     """The sender typed the addresses, so the notice may show them; it shows three and counts the rest."""
     among = judge if known else judge.among(None)
     verdict = Mail(to=["team@school.example"], cc=PARENTS).on(among)
-    finding = only(verdict)
+    finding = deciding(verdict)
     assert (finding.rule, verdict.action) == ("parents-exposed", Action.CONFIRM)
     assert "25 families" in finding.say
     assert "“parent2@gmail.com” and 22 more" in finding.say
@@ -112,7 +117,7 @@ def test_28_a_cc_list_of_25_parents_waits_for_the_sender(judge: Policy, known: b
 def test_29_a_reply_to_all_suggests_to_reply_to_one(judge: Policy) -> None:
     """Somebody else showed the addresses first; the answer shows them again."""
     verdict = Mail(to=["mother@gmail.com"], cc=PARENTS[:20]).on(judge)
-    finding = only(verdict)
+    finding = deciding(verdict)
     assert (finding.rule, verdict.action) == ("parents-exposed", Action.CONFIRM)
     assert "eply to one family" in finding.mend
 
@@ -202,4 +207,6 @@ def test_a_leave_from_the_register_spares_a_group_until_its_day(judge: Policy) -
     among = judge.among(directory(exemptions=[leave]))
     verdict = Mail(to=PARENTS).on(among)
     assert Action.PASS is verdict.action
-    assert only(verdict).exemptions == ("a.patel@school.example until 2026-11-30, approved by Bursar, because Ski trip",)
+    assert only(verdict).exemptions == (
+        "a.patel@school.example until 2026-11-30, approved by Bursar, because Ski trip",
+    )

@@ -115,7 +115,8 @@ _PLACEHOLDER = re.compile(
 _QUOTES = b"\"'"
 _MORE_WORDS = re.compile(rb"[ \t]+[a-z]{2,}[ \t,]+[a-z]{2,}")
 
-_KEY_FILES = frozenset({"kdbx", "kdb", "pfx", "p12", "pem", "ovpn", "rdp", "ppk", "jks", "keystore"})
+# Not .pem: most are certificates, and where one holds a private key, its text says so.
+_KEY_FILES = frozenset({"kdbx", "kdb", "pfx", "p12", "ovpn", "rdp", "ppk", "jks", "keystore"})
 _KEY_NAMES = frozenset({"id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", ".htpasswd", ".netrc", ".pgpass"})
 
 

@@ -108,6 +108,8 @@ def _directory(document: PolicyDocument, fill: Callable[[str], str]) -> Director
             personal=tuple(fill(address) for address in each.personal_addresses),
             groups=frozenset(each.groups),
             pupils=frozenset(each.pupil),
+            section=each.section,
+            supervisors=tuple(fill(address) for address in each.supervisors),
             ties=frozenset(f"pupil {pupil}" for pupil in each.pupil),
         )
         for each in sample.people

@@ -30,6 +30,7 @@ class Blind:
 
     recipients: int
     households: int
+    inside: int
 
 
 def _visible_in(subject: Subject, *, copies: bool) -> int:
@@ -58,7 +59,9 @@ def _blind(subject: Subject) -> tuple[Blind, ...]:
     if not subject.blind:
         return ()
     households = _counted(_households(subject.blind, subject.people), subject.people)
-    return (Blind(recipients=len(subject.blind), households=households),)
+    ways = dict(subject.ways)
+    inside = sum(ways[address] is Direction.INTERNAL for address in subject.blind)
+    return (Blind(recipients=len(subject.blind), households=households, inside=inside),)
 
 
 def _private_recipients(subject: Subject) -> list[PrivateAccount]:
@@ -139,6 +142,12 @@ PEOPLE_KINDS = (
             Field("staff", Type.BOOL, "Whether its owner is a member of staff.", lambda p: p.staff),
             Field("parent", Type.BOOL, "Whether its owner is a parent too.", lambda p: p.parent),
             Field(
+                "pupil",
+                Type.BOOL,
+                "Whether its owner is a pupil.",
+                look=lambda p, people: "pupil" in people.kinds(p.mailbox),
+            ),
+            Field(
                 "visible", Type.BOOL, "Whether every recipient can read it; not so in Bcc.", lambda p: p.visible
             ),
         ),
@@ -199,6 +208,7 @@ PEOPLE_KINDS = (
                 "Parents' households among them: known ones, or guessed if the directory has no parents.",
                 lambda b: b.households,
             ),
+            Field("inside", Type.INT, "Colleagues and pupils among them.", lambda b: b.inside),
         ),
     ),
     Kind(

@@ -14,10 +14,12 @@ from gatepost_milter.spool import Spool
 LIMITS = settings.Inspection()
 
 
-def inspected(message: bytes, inspectors: Inspectors, *, deadline: float = 20.0) -> Inspection:
-    """What inspection says of a message."""
+def inspected(
+    message: bytes, inspectors: Inspectors, *, deadline: float = 20.0, texts: bool = False
+) -> Inspection:
+    """What inspection says of a message, with ``texts`` also what its files say."""
     with Spool.of(message) as spool:
-        return inspect(spool, inspectors=inspectors, limits=LIMITS, deadline=deadline)
+        return inspect(spool, inspectors=inspectors, limits=LIMITS, deadline=deadline, texts=texts)
 
 
 def found_as(inspection: Inspection) -> frozenset[str]:
