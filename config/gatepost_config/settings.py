@@ -195,6 +195,10 @@ class Retention(Model):
         default=Keep(days=90, reason="To answer what exactly a sender was told."),
         description="Text of the notices that were sent.",
     )
+    cases: Keep = Field(
+        default=Keep(days=730, reason="Two school years: what is found out later may belong to an earlier case."),
+        description="Words and names of a case, from the day on which it was closed.",
+    )
     correspondents: Keep = Field(
         default=Keep(days=400, reason="Who wrote last summer should not seem a stranger this one."),
         description="That a mailbox and an outside address have had mail, as a keyed digest without names, from "

@@ -33,6 +33,7 @@ from gatepost_milter.policy.standing import Memory, Standing
 from gatepost_milter.returns import Desk, Returns
 from gatepost_milter.scrape import Sources
 from gatepost_milter.spool import Spool
+from gatepost_quarantine import samples
 from gatepost_quarantine.history import Histories
 from gatepost_quarantine.rulings import Rulings
 from gatepost_quarantine.sql import open_store
@@ -52,8 +53,13 @@ class Loaded:
 
 
 def load(path: Path) -> Loaded:
-    """The settings at ``path`` and the policy that they name. Raises ConfigError with every problem found."""
+    """The settings at ``path`` and the policy that they name. Raises ConfigError with every problem found.
+
+    Templates are the courier's, but what is broken should show before a sender waits for a notice.
+    """
     settings = load_settings(path)
+    if settings.notices.templates is not None or settings.notices.logo is not None:
+        samples.load(settings)
     return Loaded(settings=settings, policy=policy.load(settings))
 
 

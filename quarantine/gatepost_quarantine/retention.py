@@ -47,6 +47,8 @@ class Shelf(Protocol):
 
     def purge_notices(self, before: datetime, *, dry_run: bool = False) -> int: ...
 
+    def forget_cases(self, before: datetime, *, actor: str, reason: str, dry_run: bool = False) -> int: ...
+
     def erase_names(
         self, *, before: datetime | None = None, held_id: str = "", actor: str, reason: str, dry_run: bool = False
     ) -> int: ...
@@ -197,6 +199,11 @@ class Retention:
         )
         if many:
             yield Done(what="history forgotten", many=many, why=keeps.correspondents.reason)
+        many = self._store.forget_cases(
+            self._before(keeps.cases), actor=ACTOR, reason=keeps.cases.reason, dry_run=self._dry_run
+        )
+        if many:
+            yield Done(what="cases forgotten", many=many, why=keeps.cases.reason)
 
     def _before(self, keep: Keep) -> datetime:
         return self._now - timedelta(days=keep.days)

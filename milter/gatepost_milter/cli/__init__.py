@@ -15,6 +15,7 @@ import click
 _COMMANDS = {
     "audit": ("gatepost_milter.cli.audit:audit", "Read and check the record of who did what."),
     "block": ("gatepost_milter.cli.rulings:block", "Hold mail of a sender, or with a file, for a time."),
+    "case": ("gatepost_milter.cli.case:case", "Keep a record of what a role looks into."),
     "check": ("gatepost_milter.cli.check:check", "Judge message files without a mail server."),
     "console": ("gatepost_milter.cli.console:console", "Run the review console, or add its accounts."),
     "courier": ("gatepost_milter.cli.services:courier", "Run the courier: send notices and releases."),

@@ -1,0 +1,263 @@
+"""Owns ``gatepost case``: what a role looks into, from the command line. Whoever may run it sees every case."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.text import Text
+
+from gatepost_config.documents import load_policy, nearest
+from gatepost_config.errors import ConfigError
+from gatepost_config.settings import Settings
+from gatepost_milter.cli import quarantine as shared
+from gatepost_milter.cli.configured import CannotError
+from gatepost_quarantine.cases import EVERYTHING, Case, CaseFile, CaseKind, CaseState
+from gatepost_quarantine.sql import SqlStore
+from gatepost_quarantine.store import ConflictError, NotFoundError
+
+_id = click.argument("case_id", metavar="CASE")
+_kinds = click.Choice([each.value for each in CaseKind])
+
+
+@click.group()
+def case() -> None:
+    """Keep a record of what a role looks into: reports, breaches, mail to the wrong person. IDs may be shortened.
+
+    A case belongs to a role of the policy. In the console only those see it who see that role's messages.
+    """
+
+
+@case.command("open", epilog="Example: gatepost case open 'A strange invoice' --queue it-support --held k7m2")
+@shared._config
+@shared._json
+@click.argument("title")
+@click.option("--queue", required=True, help="The role that looks into it.")
+@click.option("--kind", default=CaseKind.OTHER.value, show_default=True, type=_kinds, help="Why there is a case.")
+@click.option("--held", "held", multiple=True, metavar="ID", help="A held message that belongs to it; repeatable.")
+@click.option("--reference", default="", metavar="MESSAGE-ID", help="A mail that is in a mailbox.")
+@shared._actor
+def open_(
+    config: Path,
+    as_json: bool,
+    title: str,
+    queue: str,
+    kind: str,
+    held: tuple[str, ...],
+    reference: str,
+    actor: str,
+) -> None:
+    """Open a case."""
+    with _store(config) as (store, settings):
+        _must_be_a_role(queue, settings)
+        try:
+            new = Case(
+                kind=CaseKind(kind),
+                title=title,
+                queue=queue,
+                opened_by=actor or shared._login(),
+                held=held,
+                reference=reference,
+            )
+        except ValueError as error:
+            raise CannotError(str(error)) from None
+        _tell(store.open_case(new), "opened", as_json=as_json)
+
+
+@case.command("list", epilog="Example: gatepost case list --state open --queue dsl")
+@shared._config
+@shared._json
+@click.option(
+    "--state", default=None, type=click.Choice([each.value for each in CaseState]), help="Only open, or closed."
+)
+@click.option("--kind", default=None, type=_kinds, help="Only of this kind.")
+@click.option("--queue", default="", help="Only this role's.")
+@click.option("--held", default="", metavar="ID", help="Only those that this held message belongs to.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000), help="At most so many.")
+def list_(
+    config: Path, as_json: bool, state: str | None, kind: str | None, queue: str, held: str, limit: int
+) -> None:
+    """List cases, newest first."""
+    with _store(config) as (store, _settings):
+        found = store.cases(
+            sight=EVERYTHING,
+            state=None if state is None else CaseState(state),
+            kind=None if kind is None else CaseKind(kind),
+            queue=queue,
+            held_id=store.get(held).id if held else "",
+            limit=limit,
+        )
+    if as_json:
+        for each in found:
+            shared._print_json(_json(each))
+        return
+    if not found:
+        click.echo("There are no such cases.")
+        return
+    table = shared._table("ID", "Opened", "State", "Kind", "Role", "Held", "Title")
+    for each in found:
+        opened = shared._time(each.opened_at)
+        held_many = str(len(each.held))
+        title = Text(shared._line(each.title))
+        table.add_row(each.id, opened, each.state.value, each.kind.value, each.queue, held_many, title)
+    shared._console().print(table)
+
+
+@case.command(epilog="Example: gatepost case show h4k2")
+@shared._config
+@shared._json
+@_id
+def show(config: Path, as_json: bool, case_id: str) -> None:
+    """Show one case: whose it is, its messages, what was written down, and what came of it."""
+    with _store(config) as (store, _settings):
+        file = store.case(case_id, sight=EVERYTHING)
+    if as_json:
+        notes = [{"at": each.at.isoformat(), "actor": each.actor, "text": each.text} for each in file.notes]
+        shared._print_json({**_json(file.case), "notes": notes})
+        return
+    for line in _sheet(file):
+        click.echo(line)
+
+
+@case.command(epilog="Example: gatepost case note h4k2 'The supplier says it is not theirs.'")
+@shared._config
+@shared._json
+@_id
+@click.argument("text")
+@shared._actor
+def note(config: Path, as_json: bool, case_id: str, text: str, actor: str) -> None:
+    """Write something down. Notes are never changed."""
+
+    def change(store: SqlStore, by: str) -> Case:
+        store.note_case(case_id, text, actor=by, sight=EVERYTHING)
+        return store.case(case_id, sight=EVERYTHING).case
+
+    _change(config, change, "noted", actor=actor, as_json=as_json)
+
+
+@case.command(epilog="Example: gatepost case link h4k2 k7m2xw9h")
+@shared._config
+@shared._json
+@_id
+@click.argument("held_id", metavar="ID")
+@shared._actor
+def link(config: Path, as_json: bool, case_id: str, held_id: str, actor: str) -> None:
+    """Let a held message belong to a case. To keep its bytes as long as the case lasts, hold it as well.
+
+    See gatepost quarantine hold.
+    """
+    _change(
+        config,
+        lambda store, by: store.link_case(case_id, held_id, actor=by, sight=EVERYTHING),
+        "linked",
+        actor=actor,
+        as_json=as_json,
+    )
+
+
+@case.command("pass-on", epilog="Example: gatepost case pass-on h4k2 --queue dsl --reason 'It is about a pupil.'")
+@shared._config
+@shared._json
+@_id
+@click.option("--queue", required=True, help="The role that goes on with it.")
+@click.option("--reason", default="", help="Why, for the record.")
+@shared._actor
+def pass_on(config: Path, as_json: bool, case_id: str, queue: str, reason: str, actor: str) -> None:
+    """Give a case to another role."""
+
+    def change(store: SqlStore, by: str) -> Case:
+        return store.pass_case(case_id, queue=queue, actor=by, reason=reason, sight=EVERYTHING)
+
+    _must_be_a_role(queue, shared._settings(config))
+    _change(config, change, "passed on", actor=actor, as_json=as_json)
+
+
+@case.command(epilog="Example: gatepost case close h4k2 --outcome 'A false alarm; the sender was told.'")
+@shared._config
+@shared._json
+@_id
+@click.option("--outcome", required=True, help="What came of it.")
+@shared._actor
+def close(config: Path, as_json: bool, case_id: str, outcome: str, actor: str) -> None:
+    """Close a case with its outcome. It stays closed."""
+    _change(
+        config,
+        lambda store, by: store.close_case(case_id, outcome=outcome, actor=by, sight=EVERYTHING),
+        "closed",
+        actor=actor,
+        as_json=as_json,
+    )
+
+
+@contextmanager
+def _store(config: Path) -> Iterator[tuple[SqlStore, Settings]]:
+    """The store; what is not there, or may not be, ends the command with exit code 1."""
+    with shared._store(config) as (store, settings):
+        try:
+            yield store, settings
+        except (NotFoundError, ConflictError) as error:
+            click.echo(f"gatepost: {error}", err=True)
+            sys.exit(1)
+
+
+def _change(
+    config: Path, change: Callable[[SqlStore, str], Case], what: str, *, actor: str, as_json: bool
+) -> None:
+    with _store(config) as (store, _settings):
+        _tell(change(store, actor or shared._login()), what, as_json=as_json)
+
+
+def _must_be_a_role(queue: str, settings: Settings) -> None:
+    """A role that is misspelt would keep the case from everybody."""
+    try:
+        roles = load_policy(settings.policy).roles
+    except ConfigError as error:
+        raise CannotError(str(error)) from None
+    if queue not in roles:
+        near = nearest(queue, roles)
+        hint = f"did you mean {near}?" if near else f"roles: {', '.join(roles)}"
+        raise CannotError(f"the policy has no role {queue!r}; {hint}")
+
+
+def _tell(found: Case, what: str, *, as_json: bool) -> None:
+    if as_json:
+        shared._print_json(_json(found))
+    else:
+        click.echo(f"Case {found.id} {what}: {shared._line(found.title)}")
+
+
+def _sheet(file: CaseFile) -> Iterator[str]:
+    found = file.case
+    yield f"Case {found.id}: {shared._line(found.title)}"
+    yield f"  {found.state.value}, {found.kind.value}, role {found.queue}"
+    yield f"  opened {shared._time(found.opened_at)} by {shared._line(found.opened_by)}"
+    if found.reference:
+        yield f"  about {shared._line(found.reference)}"
+    for each in found.held:
+        yield f"  held message {each}"
+    for written in file.notes:
+        yield f"  {shared._time(written.at)} {shared._line(written.actor)}: {shared._line(written.text)}"
+    if found.closed_at is not None:
+        by = shared._line(found.closed_by)
+        yield f"  closed {shared._time(found.closed_at)} by {by}: {shared._line(found.outcome)}"
+
+
+def _json(found: Case) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "kind": found.kind.value,
+        "title": found.title,
+        "queue": found.queue,
+        "state": found.state.value,
+        "opened_by": found.opened_by,
+        "opened_at": found.opened_at.isoformat(),
+        "reference": found.reference,
+        "held": list(found.held),
+        "outcome": found.outcome,
+        "closed_by": found.closed_by,
+        "closed_at": None if found.closed_at is None else found.closed_at.isoformat(),
+    }
