@@ -111,7 +111,7 @@ def test_28_a_cc_list_of_25_parents_waits_for_the_sender(judge: Policy, known: b
     assert "“parent2@gmail.com” and 22 more" in finding.say
     assert len(finding.evidence) == 25
     assert {each.private for each in finding.evidence} == {False}
-    assert Action.PASS is {each.recipient: each.action for each in verdict.outcomes}["team@school.example"]
+    assert not {each.recipient: each.action for each in verdict.outcomes}["team@school.example"].held
 
 
 def test_29_a_reply_to_all_suggests_to_reply_to_one(judge: Policy) -> None:
