@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from gatepost_config.documents import load_policy
+from gatepost_config.ldap_source import LdapSource
 from gatepost_config.policy_document import PLACEHOLDERS, PolicyDocument
 from gatepost_config.settings import School, Settings
 from gatepost_milter.cli.policy import fact_rows
@@ -36,6 +37,8 @@ def tables() -> Iterator[tuple[str, tuple[str, ...], Sequence[tuple[str, ...]]]]
     """The tables of the page as the program would write them: section, heads, rows."""
     settings = [(f"`{name}`", f"`{default}`" if default else "", said) for name, default, said in keys(Settings)]
     yield "Settings", ("key", "default", "meaning"), settings
+    sync = [(f"`{name}`", f"`{default}`" if default else "", said) for name, default, said in keys(LdapSource)]
+    yield "Directory sync", ("key", "default", "meaning"), sync
     document = [(f"`{name}`", said) for name, said in policy_keys(PolicyDocument)]
     yield "Keys of a policy document", ("key", "meaning"), document
     placeholders = [(f"`{{{name}}}`", said) for name, said in PLACEHOLDERS.items()]
@@ -103,6 +106,13 @@ def test_every_setting_is_on_the_page_and_back(page: str) -> None:
     """With its default and its meaning: the page is what administrators trust."""
     told = [(cells[0].strip("`"), cells[1].strip("`"), cells[2]) for cells in rows(section(page, "Settings"))]
     assert list(keys(Settings)) == told
+
+
+def test_every_key_of_the_directory_sync_is_on_the_page_and_back(page: str) -> None:
+    """A document of its own, with a table of its own."""
+    text = section(page, "Directory sync")
+    told = [(cells[0].strip("`"), cells[1].strip("`"), cells[2]) for cells in rows(text)]
+    assert list(keys(LdapSource)) == told
 
 
 def test_every_fact_is_on_the_page_and_back(page: str) -> None:
