@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from support.quarantine import MESSAGE, chunks, explanation, finding, held, hold_event, recipient
+from support.senders import LETTER, waiting
 
 from gatepost_config.settings import Store
 from gatepost_config.words import Action, Direction, Evidence
 from gatepost_milter.cli import main
 from gatepost_quarantine.audit import Verb
-from gatepost_quarantine.held import HeldMessage, HeldRecipient, NoticeKind, State
+from gatepost_quarantine.held import Choice, HeldMessage, HeldRecipient, NoticeKind, SenderAnswer, State
 from gatepost_quarantine.sql import SqlStore, open_store
 from gatepost_quarantine.store import NotFoundError, OwedNotice, OwedRelease
 
@@ -273,3 +274,26 @@ def test_without_settings_or_store_it_cannot(tmp_path: Path, command: list[str])
     path.write_text(json.dumps({"school": school, "store": store}), encoding="utf-8")
     away = CliRunner().invoke(main, ["quarantine", *command, "--config", str(path)])
     assert (away.exit_code, "store's folder must exist" in away.stderr) == (2, True)
+
+
+def test_what_a_sender_asked_is_in_the_list_and_on_the_sheet(run: Run, store: SqlStore) -> None:
+    """Until somebody decides; and a program reads it as well."""
+    message = waiting()
+    store.hold(message, content=chunks(LETTER), events=[hold_event(message)])
+    assert lines(run("list", "--json"))[0]["sender_answer"] is None
+    store.answer(
+        SenderAnswer(
+            held_id=message.id,
+            choice=Choice.ASK,
+            sender=message.sender,
+            reason="May I,\x1b[31m please?",
+            via="page",
+        )
+    )
+    assert "held, asked" in run("list").stdout
+    assert "Asks a reviewer" in run("show", message.id).stdout
+    assert "\x1b[31m" not in run("show", message.id).stdout
+    (listed,) = lines(run("list", "--json"))
+    assert (listed["sender_answer"]["choice"], listed["sender_answer"]["via"]) == ("ask", "page")
+    store.deny(message.id, actor="rita")
+    assert "asked" not in run("list").stdout

@@ -15,6 +15,7 @@ import pytest
 from support.doctor import assert_broken, assert_ok, only, settings
 
 from gatepost_config.errors import Problem
+from gatepost_config.settings import SenderPages
 from gatepost_config.words import PolicyRef
 from gatepost_milter.doctor import gateway_checks as checks
 from gatepost_milter.doctor import gateway_facts as facts
@@ -492,3 +493,29 @@ def test_facts_of_this_machine_can_be_gathered(tmp_path: Path) -> None:
     assert facts.clock({}).synchronised in (True, False, None)
     assert facts.user("root") == User(name="root", uid=0, gids=frozenset(os.getgrouplist("root", 0)))
     assert facts.user("nobody-of-this-name") is None
+
+
+def test_senders_who_are_asked_can_answer() -> None:
+    """A link that opens nothing, or travels in clear, is told; and a policy that asks without a way to answer."""
+    asks, tls = ["parents-exposed"], SenderPages(public_url="https://mail.school.example/held")
+    assert_ok(checks.sender_pages(tls, asks, answers=True))
+    assert only(checks.sender_pages(SenderPages(), [], answers=False)).status is SKIPPED
+    silent = checks.sender_pages(SenderPages(), asks, answers=False)
+    assert_broken(silent, WARN, says="(parents-exposed)", mend="sender_pages.public_url")
+    by_mail = SenderPages(reply_address="gatepost@school.example")
+    assert_broken(
+        checks.sender_pages(by_mail, asks, answers=False), WARN, says="only by a reply", mend="public_url"
+    )
+    assert_broken(
+        checks.sender_pages(tls, asks, answers=False), FAIL, says="127.0.0.1:8026", mend="gatepost-pages"
+    )
+    clear = SenderPages(public_url="http://mail.school.example")
+    assert [each.status for each in checks.sender_pages(clear, asks, answers=True)] == [WARN, Status.OK]
+
+
+def test_a_listener_is_seen_and_its_absence_too() -> None:
+    """On a port of this machine."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        place = f"127.0.0.1:{listening.getsockname()[1]}"
+        assert facts.listens(place)
+    assert not facts.listens(place)

@@ -10,7 +10,7 @@ import json
 import os
 import pwd
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ from gatepost_config.settings import DEFAULT_PATH, Settings
 from gatepost_milter.cli.configured import CannotError
 from gatepost_quarantine import notices
 from gatepost_quarantine.audit import Event
-from gatepost_quarantine.held import HeldMessage, State
+from gatepost_quarantine.held import Choice, HeldMessage, SenderAnswer, State
 from gatepost_quarantine.sql import SqlStore, open_store
 from gatepost_quarantine.store import ConflictError, Filter, NotFoundError, StoreError
 
@@ -50,6 +50,12 @@ _STYLES = {
     State.DELETED: "dim",
     State.WITHDRAWN: "dim",
     State.EXPIRED: "dim",
+}
+
+_CHOICES = {
+    Choice.SEND: "Sent it anyway",
+    Choice.WITHDRAW: "Withdrew it",
+    Choice.ASK: "Asks a reviewer",
 }
 
 _Decide = Callable[[SqlStore, str], HeldMessage]
@@ -108,9 +114,10 @@ def list_(
     )
     with _store(config) as (store, _settings):
         found = store.list(wanted)
+        answers = store.answers([each.id for each in found])
     if as_json:
         for held in found:
-            _print_json(_listed(held))
+            _print_json(_listed(held, answers.get(held.id)))
         return
     console = _console()
     if not found:
@@ -118,7 +125,7 @@ def list_(
             "Nothing is held that matches." if any((states, search, rule, queue)) else "Nothing is held."
         )
         return
-    console.print(_list_table(found))
+    console.print(_list_table(found, answers))
     if len(found) == limit:
         console.print(Text(f"These are the {limit} oldest; there may be more. See --limit.", style="dim"))
 
@@ -133,13 +140,14 @@ def show(config: Path, as_json: bool, held_id: str) -> None:
         try:
             held = store.get(held_id)
             events = store.events(held.id)
+            answer = store.answers([held.id]).get(held.id)
         except NotFoundError as error:
             click.echo(f"gatepost: {error}", err=True)
             sys.exit(1)
     if as_json:
-        _print_json(_listed(held) | _shown(held) | {"history": [_event_json(each) for each in events]})
+        _print_json(_listed(held, answer) | _shown(held) | {"history": [_event_json(each) for each in events]})
         return
-    _console().print(_sheet(held, events))
+    _console().print(_sheet(held, events, answer))
 
 
 @quarantine.command(epilog="Example: gatepost quarantine release k7m2 --reason 'expected from our supplier'")
@@ -159,7 +167,11 @@ def release(
     reason: str,
     actor: str,
 ) -> None:
-    """Deliver held messages as they were sent. The courier does it; asked twice, the first answer stands."""
+    """Deliver held messages as they were sent. The courier does it; asked twice, the first answer stands.
+
+    If the policy has become stricter since, a message is held again once, with the reason where its SMTP reply
+    stands (quarantine show). Released again, it goes.
+    """
     by = actor or _login()
 
     def decide(store: SqlStore, held_id: str) -> HeldMessage:
@@ -330,20 +342,23 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _list_table(found: Sequence[HeldMessage]) -> Table:
+def _list_table(found: Sequence[HeldMessage], answers: Mapping[str, SenderAnswer]) -> Table:
     table = _table("ID", "Age", "State", "From", "To", "Subject", "Rule")
     for column in table.columns[:3]:
         column.no_wrap = True
     width = _unambiguous([held.id for held in found])
     for held in found:
         states = list(dict.fromkeys(each.state for each in held.recipients))
+        shown = [_state(state) for state in states]
+        if held.id in answers and answers[held.id].choice is Choice.ASK and State.HELD in states:
+            shown.append(Text("asked", style="bold cyan"))
         first = _line(held.recipients[0].address) if held.recipients else ""
         more = f" +{len(held.recipients) - 1}" if len(held.recipients) > 1 else ""
         rules = _rules(held)
         table.add_row(
             held.id[:width],
             _age(held.received_at),
-            Text(", ").join(_state(state) for state in states),
+            Text(", ").join(shown),
             Text(_line(held.from_header or held.envelope.sender or "<>") if not _sealed(held) else _SEALED),
             Text(first + more),
             Text(_SEALED if _sealed(held) else _line(held.subject)),
@@ -361,12 +376,15 @@ def _unambiguous(ids: Sequence[str]) -> int:
     )
 
 
-def _sheet(held: HeldMessage, events: Sequence[Event]) -> Group:
+def _sheet(held: HeldMessage, events: Sequence[Event], answer: SenderAnswer | None) -> Group:
     """One message, for a person who has to decide: why first."""
     sealed = _sealed(held)
     title = "A sealed message" if sealed else _line(held.subject) or "(no subject)"
     parts: list[Any] = [Text(title, style="bold"), Text(held.id, style="dim"), Text("")]
     parts += _section("Why it is held", _why(held))
+    if answer is not None and not sealed:
+        said = f"{_CHOICES[answer.choice]} {_time(answer.at)}, by {answer.via}: {answer.reason or '(no reason)'}"
+        parts += _section("What the sender answered", Text(_line(said)))
     recipients = _table(
         "Recipient", "Direction", "Action", "State", "By", "When", "Reason", "Sent to", "SMTP reply"
     )
@@ -475,7 +493,7 @@ def _print_json(value: dict[str, Any]) -> None:
     click.echo(json.dumps(value))
 
 
-def _listed(held: HeldMessage) -> dict[str, Any]:
+def _listed(held: HeldMessage, answer: SenderAnswer | None = None) -> dict[str, Any]:
     sealed = _sealed(held)
     return {
         "id": held.id,
@@ -489,6 +507,14 @@ def _listed(held: HeldMessage) -> dict[str, Any]:
         "queue": held.queue,
         "support_id": held.explanation.support_id,
         "rules": _rules(held),
+        "sender_answer": None
+        if answer is None or sealed
+        else {
+            "choice": answer.choice.value,
+            "reason": answer.reason,
+            "via": answer.via,
+            "at": answer.at.isoformat(),
+        },
         "recipients": [
             {
                 "address": each.address,

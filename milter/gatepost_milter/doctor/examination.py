@@ -13,6 +13,7 @@ from gatepost_config.directory import Directory
 from gatepost_config.documents import is_path, load_settings
 from gatepost_config.errors import ConfigError, Problem
 from gatepost_config.settings import Settings
+from gatepost_config.words import Action, Mode
 from gatepost_milter.bypass import Bypass, BypassError, bypass_active, state_directory
 from gatepost_milter.doctor import gateway_checks, gateway_facts, listeners, postconf, postfix_checks
 from gatepost_milter.doctor.diagnosis import Diagnosis, Result, fail, skipped
@@ -130,6 +131,22 @@ class Examination:
         else:
             yield from gateway_checks.policy(loaded.ref, (), loaded.problems)
 
+    def sender_pages(self) -> Iterator[Diagnosis]:
+        """The pages where senders answer, if any rule asks them."""
+        try:
+            loaded = policies.load(self.settings, directory=self.directory[1], tested=False)
+        except ConfigError:
+            yield skipped("the policy does not load")
+            return
+        asking = [
+            each.rule.id
+            for each in loaded.rules
+            if each.rule.mode is Mode.ENFORCE and Action.CONFIRM in each.rule.action.values()
+        ]
+        pages = self.settings.sender_pages
+        answers = bool(asking and pages.public_url) and gateway_facts.listens(pages.listen)
+        yield from gateway_checks.sender_pages(pages, asking, answers=answers)
+
     def disks(self) -> Iterator[Diagnosis]:
         """Room for the store, the spool and Postfix's queue."""
         places: list[tuple[str, Path]] = [("spool", self.settings.spool.directory)]
@@ -166,6 +183,7 @@ class Examination:
 CHECKS: Mapping[str, Callable[[Examination], Iterable[Diagnosis]]] = {
     "settings": lambda it: gateway_checks.settings(it.settings_path, it.loaded[1], found=it.loaded[0] is not None),
     "policy": Examination.policy,
+    "sender-pages": Examination.sender_pages,
     "directory": lambda it: gateway_checks.directory(it.directory[0]),
     "permissions": Examination.permissions,
     "socket": Examination.socket,

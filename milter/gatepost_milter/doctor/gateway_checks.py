@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gatepost_config.errors import Problem
-from gatepost_config.settings import Settings
+from gatepost_config.settings import SenderPages, Settings
 from gatepost_config.words import PolicyRef
 from gatepost_milter.doctor.diagnosis import Diagnosis, fail, ok, size, skipped, warn
 from gatepost_milter.doctor.gateway_facts import (
@@ -63,6 +63,34 @@ def policy(
         yield fail(_place(problem), mend=problem.remedy or f"edit {problem.path}")
     for doubt in doubts:
         yield warn(_place(doubt), mend=doubt.remedy or f"edit {doubt.path}")
+
+
+def sender_pages(configured: SenderPages, asking: Sequence[str], *, answers: bool) -> Iterator[Diagnosis]:
+    """Senders who are asked must be able to answer. ``asking`` are the rules that hold with confirm."""
+    if not asking:
+        yield skipped("no rule asks senders")
+        return
+    rules = ", ".join(asking[:3]) + (" and more" if len(asking) > 3 else "")
+    if not configured.public_url:
+        told = "only by a reply to the notice" if configured.reply_address else "not at all, so reviewers decide"
+        yield warn(
+            f"the policy asks senders ({rules}), but sender_pages.public_url is not set: they can answer {told}",
+            mend="set sender_pages.public_url, put a web server with TLS in front, and "
+            "systemctl enable --now gatepost-pages",
+        )
+        return
+    if configured.public_url.startswith("http://"):
+        yield warn(
+            "sender_pages.public_url is not https: whoever is on the way can read and use the links",
+            mend="put a web server with TLS in front of the pages, and write https:// into the setting",
+        )
+    if answers:
+        yield ok(f"the sender pages answer at {configured.listen}, for {configured.public_url}")
+    else:
+        yield fail(
+            f"nobody answers at {configured.listen}: the links of notices open nothing",
+            mend="systemctl enable --now gatepost-pages",
+        )
 
 
 def directory(facts: DirectoryFacts | None) -> Iterator[Diagnosis]:

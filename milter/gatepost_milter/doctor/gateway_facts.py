@@ -182,6 +182,16 @@ def located(path: Path) -> Located:
     )
 
 
+def listens(place: str) -> bool:
+    """Whether somebody takes connections at HOST:PORT."""
+    host, _, port = place.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
 def answer(address: str) -> Answer:
     """Negotiate with the milter at ``address`` (the setting ``socket``), as Postfix begins, and leave again."""
     began = time.monotonic()
