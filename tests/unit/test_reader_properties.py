@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import random
+import re
 import time
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from support.messages import HEADER, PROGRAM, b64, file_part, found, message, mu
 
 from gatepost_milter import inspection
 from gatepost_milter.inspection import encodings, reader
+from gatepost_milter.inspection.boundaries import Lines
 from gatepost_milter.inspection.defects import DEFECTS, Severity, severity
 
 _SCRAPS = st.sampled_from([
@@ -206,3 +209,18 @@ def test_a_boundary_is_found_wherever_it_stands_in_a_long_message(end: bytes, fi
     whole = message(multipart(text, file_part(), file_part(b"b.exe"))).replace(b"\r\n", end)
     names = {name for leaf in reader.read(whole, max_parts=50).leaves for name in leaf.names}
     assert {"setup.exe", "b.exe"} <= names
+
+
+def test_going_through_in_pieces_finds_the_lines_that_one_pass_finds() -> None:
+    """Most of a message is skipped from hyphen to hyphen; no line may be lost, cut or made up on the way."""
+    chance = random.Random(3)
+    line = re.compile(rb"--([^\r\n]{0,1000})[^\r\n]*(?:\r\n|\n|\r)?")
+    for _ in range(300):
+        scraps = [b"--", b"-", b"--b", b"\r\n", b"\n", b"\r", b"\r\n--b--\r\n", b"x" * chance.randint(0, 900)]
+        scraps += [b"A" * 76 + b"\r\n", b"y" * chance.choice([4085, 4095, 4096, 5000])]
+        data = b"".join(chance.choices(scraps, k=chance.randint(1, 60)))
+        whole = [each for each in line.finditer(data) if data[: each.start()][-1:] in (b"", b"\n", b"\r")]
+        lines = Lines(data)
+        assert [each.start() for each in whole] == lines.starts
+        assert [each.end() for each in whole] == lines.ends
+        assert [each[1].rstrip(b" \t") for each in whole] == lines.texts

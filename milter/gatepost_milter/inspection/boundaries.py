@@ -13,7 +13,8 @@ from gatepost_milter.inspection.headers import Buffer
 
 MAX_LINES = 100_000  # candidate lines of one message
 MAX_GUESSES = 8  # undeclared boundaries that are tried in one place
-_WINDOW = 128 * 1024
+_NEAR = 4096  # bytes behind a hyphen that are looked through before the next hyphen is sought
+_WINDOW = 128 * 1024  # the same, where no line ends nearby
 _CANDIDATE = re.compile(rb"--([^\r\n]{0,1000})[^\r\n]*(?:\r\n|\n|\r)?")
 _PART_HEADER = re.compile(rb"content-[a-z-]{2,40}[ \t]*:", re.IGNORECASE)
 
@@ -27,6 +28,11 @@ class Split:
     epilogue: tuple[int, int]
     closed: bool
     after_close: bool
+
+
+def _whole_lines(window: bytes) -> int:
+    """Where the last line that is whole in ``window`` ends; 0 if none is."""
+    return window.rfind(b"\n") + 1 or window.rfind(b"\r", 0, -1) + 1
 
 
 class Lines:
@@ -49,9 +55,13 @@ class Lines:
     def _find(self) -> None:
         data, size, offset = self._data, len(self._data), 0
         while (offset := data.find(b"-", offset)) >= 0:  # what has no hyphen is passed over, and not even copied
-            window = data[offset : offset + _WINDOW]
+            window = data[offset : offset + _NEAR]
             if offset + len(window) < size:  # no line is cut, whichever way lines end
-                window = window[: window.rfind(b"\n") + 1 or window.rfind(b"\r", 0, -1) + 1 or len(window)]
+                whole = _whole_lines(window)
+                if not whole:
+                    window = data[offset : offset + _WINDOW]
+                    whole = _whole_lines(window) if offset + len(window) < size else len(window)
+                window = window[: whole or len(window)]
             for match in _CANDIDATE.finditer(window):
                 at = match.start()
                 before = window[at - 1 : at] if at else data[max(offset - 1, 0) : offset]
