@@ -16,6 +16,7 @@ from gatepost_quarantine.console.web import DOORS, Door
 from gatepost_quarantine.held import State
 from gatepost_quarantine.rulings import Ruling, RulingKind
 
+DIGEST = "1" * 64
 LETTER = b"From: a@b.example\r\nSubject: x\r\nContent-Type: text/html\r\n\r\n<p>Hello</p>\r\n"
 
 # What each role gets for an ordinary, a confidential and a sealed message at a door that asks for this right.
@@ -41,14 +42,19 @@ def doors_of_messages() -> list[Door]:
 @pytest.mark.parametrize("name", ROLES)
 def test_every_door_of_a_message_opens_only_to_those_who_may(desk: Desk, name: str) -> None:
     """Ordinary staff do not even learn that a confidential message exists: for them it is not there."""
-    kinds = {"ordinary": held(LETTER), "confidential": safeguarding(), "sealed": sealed()}
+    kinds = {
+        "ordinary": held(LETTER, attachments=({"name": "a.exe", "sha256": DIGEST},)),
+        "confidential": safeguarding(),
+        "sealed": sealed(),
+    }
     for message in kinds.values():
         desk.keep(message, LETTER if message.size == len(LETTER) else MESSAGE)
     browser = desk.browser(name)
     for door in doors_of_messages():
         for kind, message in kinds.items():
             path = door.path.replace("{held_id}", message.id).replace("{index:int}", "0")
-            answer = browser.get(path) if door.method == "GET" else browser.post(path, {"note": "a note"})
+            fields = {"note": "a note", "sha256": DIGEST}
+            answer = browser.get(path) if door.method == "GET" else browser.post(path, fields)
             seen = "ordinary" if kind == "sealed" else kind
             allowed = door.right in ALLOWED[name].get(seen, set())
             if kind == "sealed" and door.right in _NEVER_SEALED:

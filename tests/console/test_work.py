@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import re
+import zipfile
 from datetime import timedelta
 from pathlib import Path
 
@@ -357,3 +360,46 @@ def test_a_page_can_ask_when_the_sign_in_ends_without_making_it_longer(tmp_path:
     clock.move(minutes=16)
     assert rita.get("/session").status_code == 401
     desk.store.close()
+
+
+def test_a_program_in_a_zip_in_a_zip_comes_out_alone(desk: Desk) -> None:
+    """Named by its digest, taken out by the child, packed with the password; and recorded with both."""
+    program = b"MZ" + bytes(range(256)) * 40
+    digest = hashlib.sha256(program).hexdigest()
+    content = (
+        b"From: a@b.example\r\nMIME-Version: 1.0\r\nContent-Type: application/zip; name=outer.zip\r\n"
+        b"Content-Transfer-Encoding: base64\r\n\r\n"
+        + base64.encodebytes(zipped("inner.zip", zipped("../setup.exe", program))).replace(b"\n", b"\r\n")
+    )
+    found = {"name": "../setup.exe", "path": "part 1 › outer.zip › inner.zip › ../setup.exe", "sha256": digest}
+    message = desk.keep(held(content, attachments=(found,)), content)
+    rita = desk.browser("rita")
+    assert 'aria-label="Download ../setup.exe as zip"' in rita.get(f"/held/{message.id}").text
+    answer = rita.post(f"/held/{message.id}/member", {"sha256": digest})
+    assert answer.status_code == 200
+    with pyzipper.AESZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.namelist() == ["setup.exe"]
+        with pytest.raises(RuntimeError):
+            archive.read("setup.exe")
+        archive.setpassword(ZIP_PASSWORD.encode())
+        assert archive.read("setup.exe") == program
+    event = desk.store.events(message.id)[-1]
+    assert (event.verb, event.actor, event.details["sha256"]) == (Verb.DOWNLOAD, "rita", digest)
+    assert rita.post(f"/held/{message.id}/member", {"sha256": "0" * 64}).status_code == 404
+    assert rita.post(f"/held/{message.id}/member", {}).status_code == 404
+
+
+def test_a_file_that_cannot_be_found_again_is_said(desk: Desk) -> None:
+    """The record names it, but the message does not hold it as it is: a sentence, not an error of ours."""
+    message = desk.keep(held(attachments=({"name": "gone.exe", "sha256": "1" * 64},)))
+    answer = desk.browser("rita").post(f"/held/{message.id}/member", {"sha256": "1" * 64})
+    assert answer.status_code == 422
+    assert "It cannot be taken out" in answer.text
+
+
+def zipped(name: str, content: bytes) -> bytes:
+    """A zip of one file."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, content)
+    return packed.getvalue()

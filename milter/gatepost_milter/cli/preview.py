@@ -1,13 +1,15 @@
 """Owns what the console's bounded child does: read one held message in a sandbox, and print it as JSON or a file.
 
 ``python -m gatepost_milter.cli.preview < message`` prints one JSON object; with ``--part N`` it writes the decoded
-bytes of leaf N instead. Before the first byte is looked at, the process gives up files, network and programs, and
-bounds its memory and time; whoever starts it bounds the rest. Nothing here needs libmilter.
+bytes of leaf N instead, and with ``--member SHA256`` those of the file with that digest, however deep it is. Before
+the first byte is looked at, the process gives up files, network and programs, and bounds its memory and time;
+whoever starts it bounds the rest. Nothing here needs libmilter.
 """
 
 from __future__ import annotations
 
 import encodings as codecs_package
+import hashlib
 import html
 import importlib
 import json
@@ -15,6 +17,8 @@ import os
 import pkgutil
 import re
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,12 +26,17 @@ from urllib.parse import urlsplit
 import nh3
 
 from gatepost_milter.inspection import encodings, headers, reader, recipients, sandbox, text
+from gatepost_milter.inspection.containers import families, walk
+from gatepost_milter.inspection.wire import Bounds
 
 LIMIT = 128 * 1024 * 1024
 """Bytes of a message that are read."""
 
 OUTPUT = 192 * 1024 * 1024
 """Bytes that may be written."""
+
+_BOUNDS = Bounds(depth=32, members=20_000, expanded=1 << 30)
+"""What looking for one file in archives may cost: at least what inspection itself may."""
 
 _MEMORY = 1024 * 1024 * 1024
 _SECONDS = 20
@@ -203,6 +212,35 @@ def part(data: bytes, index: int) -> bytes | None:
     return encodings.decode(data[leaf.start : leaf.end], leaf.encoding)[0][1]
 
 
+class _Finder:
+    """Sees every file that a walk opens, and keeps the one with the digest."""
+
+    def __init__(self, sha256: str) -> None:
+        self._sha256 = sha256
+        self.found: bytes | None = None
+
+    def file(self, _walk: walk.Walk, file: walk.File) -> None:
+        if self.found is None and hashlib.sha256(file.data).hexdigest() == self._sha256:
+            self.found = bytes(file.data)
+
+    def document(self, _walk: walk.Walk, _file: walk.File, _members: object) -> None:
+        """A document's words are not wanted."""
+
+
+def member(data: bytes, sha256: str, *, scratch: walk.Scratch) -> bytes | None:
+    """The file with that digest in any leaf, at any depth that inspection opens; None if there is none."""
+    until = time.monotonic() + _SECONDS
+    budget = walk.Budget(bounds=_BOUNDS, size=len(data), until=until)
+    for leaf in reader.read(data, max_parts=_PARTS).leaves:
+        finder = _Finder(sha256)
+        visit = walk.Walk(part=leaf.number, budget=budget, scratch=scratch, families=families.ALL, texts=finder)
+        for reading, decoded in encodings.decode(data[leaf.start : leaf.end], leaf.encoding):
+            visit.leaf(decoded, leaf=leaf, reading=reading)
+            if finder.found is not None:
+                return finder.found
+    return None
+
+
 def _text(data: bytes, inline: reader.InlineText) -> dict[str, Any]:
     leaf = inline.leaf
     raw = data[leaf.start : min(leaf.end, leaf.start + text.MAX_TEXT)]
@@ -236,19 +274,23 @@ def warm_up() -> None:
 
 def main(arguments: list[str]) -> int:
     """Read standard input, enter the sandbox, and answer. The exit code: 0, or 1 if there is no such part."""
-    wanted = int(arguments[1]) if len(arguments) == 2 and arguments[0] == "--part" else None
+    option, value = arguments if len(arguments) == 2 else ("", "")
     data = sys.stdin.buffer.read(LIMIT)
     warm_up()
-    sandbox.enter(memory=_MEMORY, file_size=OUTPUT, cpu=_SECONDS)
-    if wanted is None:
-        answer: bytes | None = json.dumps(seen(data)).encode("ascii")
-    else:
-        answer = part(data, wanted)
-    if answer is None:
-        return 1
-    sys.stdout.buffer.write(answer)
-    sys.stdout.buffer.flush()
-    return 0
+    walk.warm_up()
+    with tempfile.TemporaryFile() as file:
+        sandbox.enter(memory=_MEMORY, file_size=OUTPUT, cpu=_SECONDS)
+        if option == "--part":
+            answer = part(data, int(value))
+        elif option == "--member":
+            answer = member(data, value, scratch=walk.Scratch(file.fileno()))
+        else:
+            answer = json.dumps(seen(data)).encode("ascii")
+        if answer is None:
+            return 1
+        sys.stdout.buffer.write(answer)
+        sys.stdout.buffer.flush()
+        return 0
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ Opening any of it is an event, written before the first byte is shown.
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO
 
 from starlette.background import BackgroundTask
@@ -18,6 +19,7 @@ from gatepost_quarantine.console.desk import Visit
 from gatepost_quarantine.console.guard import FRAME_CSP, FRAME_STYLE
 from gatepost_quarantine.console.preview import Preview, UnreadableError
 from gatepost_quarantine.console.rights import Right
+from gatepost_quarantine.review import Item
 from gatepost_quarantine.store import NotFoundError
 
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
@@ -76,20 +78,41 @@ def raw(visit: Visit) -> Response:
 
 
 def download(visit: Visit) -> Response:
-    """One file of the message, in a zip with a password."""
+    """One part of the message, in a zip with a password."""
     item = visit.item(Right.DOWNLOAD)
     index = int(visit.request.path_params["index"])
-    name = _NOT_IN_A_NAME.sub("_", visit.field("name", 100)).strip("._") or f"part-{index}"
-    _record(visit, Verb.DOWNLOAD, item.held.id, file=name, index=str(index))
+    _record(visit, Verb.DOWNLOAD, item.held.id, file=visit.field("name", 100), index=str(index))
+    take = functools.partial(visit.desk.reader.part, index=index)
+    return _packed(visit, item, take, name=visit.field("name", 100) or f"part-{index}")
+
+
+def member(visit: Visit) -> Response:
+    """One file that was found when the message was inspected, also inside archives, in a zip with a password.
+
+    It is named by its digest, and only one that was found then is looked for: what comes out is what was judged.
+    """
+    item = visit.item(Right.DOWNLOAD)
+    sha256 = visit.field("sha256", 64)
+    names = [str(each.get("name", "")) for each in item.held.attachments if each.get("sha256") == sha256]
+    if not sha256 or not names:
+        raise NotFoundError("no such file")
+    _record(visit, Verb.DOWNLOAD, item.held.id, file=names[0][:100], sha256=sha256)
+    take = functools.partial(visit.desk.reader.member, sha256=sha256)
+    return _packed(visit, item, take, name=names[0] or sha256[:12])
+
+
+def _packed(visit: Visit, item: Item, take: Callable[[Iterator[bytes]], IO[bytes]], *, name: str) -> Response:
+    """What was taken out of the message, as a zip under a name that leads nowhere."""
+    safe = _NOT_IN_A_NAME.sub("_", name[:100]).strip("._") or "file"
     try:
-        with visit.desk.reader.part(visit.desk.store.content(item.held.id), index) as content:
-            packed = preview.as_zip(content, name)
+        with take(visit.desk.store.content(item.held.id)) as content:
+            packed = preview.as_zip(content, safe)
     except UnreadableError as error:
         return visit.page("error.html", status=422, heading="It cannot be taken out", text=f"Reason: {error}.")
     return StreamingResponse(
         _pieces(packed),
         media_type="application/zip",
-        headers={"Content-Disposition": f'attachment; filename="{item.held.id[:8]}-{name}.zip"'},
+        headers={"Content-Disposition": f'attachment; filename="{item.held.id[:8]}-{safe}.zip"'},
         background=BackgroundTask(packed.close),
     )
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from gatepost_config.words import Explanation, Finding
 from gatepost_quarantine.audit import Verb
 from gatepost_quarantine.console.desk import Visit
+from gatepost_quarantine.console.preview import ZIP_PASSWORD
 from gatepost_quarantine.console.queue import verbs
 from gatepost_quarantine.console.rights import Right, is_sealed
 from gatepost_quarantine.console.view import View
@@ -58,6 +59,8 @@ def page(visit: Visit) -> Response:
         explanation=explanation_for(item, sight=who.sight, private=may_read),
         verbs=_possible(visit, item),
         may_read=may_read and item.stored,
+        may_download=who.may_with(Right.DOWNLOAD, item) and item.stored,
+        password=ZIP_PASSWORD,
         may_note=who.may_with(Right.NOTE, item),
         may_delete=who.may_with(Right.DELETE, item),
         history=history,

@@ -116,6 +116,10 @@ class Reader:
         """The decoded bytes of one leaf, as an open file. Raises UnreadableError, and StoreError."""
         return self._run(content, ["--part", str(index)])
 
+    def member(self, content: Iterator[bytes], sha256: str) -> IO[bytes]:
+        """The file with that digest, however deep in archives. Raises UnreadableError, and StoreError."""
+        return self._run(content, ["--member", sha256])
+
     def _run(self, content: Iterator[bytes], arguments: Sequence[str]) -> IO[bytes]:
         with self.turn(), spooled(content) as message:
             return child([*self._command, *arguments], message, timeout=self._timeout)

@@ -95,6 +95,7 @@ DOORS: Sequence[Door] = (
     Door("GET", "/held/{held_id}/html/{index:int}", body.html, Right.READ),
     Door("GET", "/held/{held_id}/raw", body.raw, Right.READ),
     Door("POST", "/held/{held_id}/file/{index:int}", body.download, Right.DOWNLOAD),
+    Door("POST", "/held/{held_id}/member", body.member, Right.DOWNLOAD),
     Door("POST", "/held/{held_id}/note", act.note, Right.NOTE),
     Door("POST", "/held/{held_id}/spare", act.spare, Right.DELETE),
     Door("GET", "/held/{held_id}/exempt", rulings.ask, Right.EXEMPT),
