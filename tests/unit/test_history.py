@@ -228,7 +228,7 @@ def test_a_pair_that_is_in_use_is_noted_again_before_it_would_be_forgotten() -> 
 RULES = """
 rules:
   - {id: one, title: One, find: first_contacts, action: tag, say: New.}
-  - {id: two, title: Two, find: "sender.private_today > 1 ? [sender] : []", action: tag, say: Much.}
+  - {id: two, title: Two, find: "private_senders.filter(s, s.private_today > 1)", action: tag, say: Much.}
   - {id: three, title: Three, find: "mass.filter(m, m.recipients > 2)", action: tag, say: Many.}
 """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from threading import Lock
 
@@ -25,6 +26,9 @@ REFRESH = 7
 
 CONTENT = 65_536
 """Characters of a message's text by which its content is told from another."""
+
+CACHED = 4096
+"""Addresses, and pairs of them, whose digests are kept at hand."""
 
 SENT, PRIVATE = "sent", "private"
 _DIGEST = 12  # bytes; enough to tell a thousand million pairs apart
@@ -83,6 +87,9 @@ class History:
         self._contents: dict[_Content, set[bytes]] = {}
         self._started: int | None = None
         self.seq = 0
+        # A message asks first and notes afterwards, and the same people write again.
+        self._pair = lru_cache(CACHED)(self._pair_of)
+        self._one = lru_cache(CACHED)(self._one_of)
 
     # What is asked while a message is judged
 
@@ -98,11 +105,11 @@ class History:
 
     def sent(self, mailbox: str, *, day: int) -> int:
         """See Past.sent."""
-        return self._count((day, SENT, self._digest(normalise(mailbox))))
+        return self._count((day, SENT, self._one(mailbox)))
 
     def private(self, mailbox: str, *, day: int) -> int:
         """See Past.private."""
-        return self._count((day, PRIVATE, self._digest(normalise(mailbox))))
+        return self._count((day, PRIVATE, self._one(mailbox)))
 
     def alike(self, mailbox: str, content: Iterable[str], recipients: Iterable[str], *, day: int) -> Alike:
         """See Past.alike."""
@@ -134,7 +141,7 @@ class History:
 
     def note_sent(self, mailbox: str, *, private: bool, day: int) -> None:
         """The mailbox has sent a message."""
-        who = self._digest(normalise(mailbox))
+        who = self._one(mailbox)
         with self._lock:
             if self._has_room():
                 tallies = self._new.tallies
@@ -199,14 +206,17 @@ class History:
         with self._lock:
             return self._tallies.get(tally, 0) + sum(each.tallies.get(tally, 0) for each in self._waiting())
 
-    def _pair(self, ours: str, theirs: str) -> bytes:
+    def _pair_of(self, ours: str, theirs: str) -> bytes:
         return self._digest(f"{normalise(ours)}\0{normalise(theirs)}")
 
     def _content(self, mailbox: str, content: Iterable[str]) -> bytes:
-        return self._digest("\0".join((normalise(mailbox), *content))[:CONTENT])
+        return self._digest("\0".join(content)[:CONTENT], of=self._one(mailbox))
+
+    def _one_of(self, address: str) -> bytes:
+        return self._digest(normalise(address))
 
     def _digests(self, addresses: Iterable[str]) -> set[bytes]:
-        return {self._digest(normalise(each)) for each in addresses}
+        return {self._one(each) for each in addresses}
 
-    def _digest(self, text: str) -> bytes:
-        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST, key=self._key).digest()
+    def _digest(self, text: str, *, of: bytes = b"") -> bytes:
+        return blake2b(of + text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST, key=self._key).digest()

@@ -11,9 +11,12 @@ from typing import Any
 from gatepost_config.addresses import domain_of, normalise
 from gatepost_config.directory import Person
 from gatepost_config.words import Direction
+from gatepost_milter.inspection.model import Inspection
 from gatepost_milter.policy.fact_types import Fact, Field, Kind, People, Subject, Type
 from gatepost_milter.policy.past import Alike
 from gatepost_milter.policy.standing import Block, Party
+from gatepost_milter.policy.verdict import Sender
+from gatepost_milter.transaction import Transaction
 
 CLAIMS = 3
 """Addresses in From that are looked at; a message that a person wrote has one."""
@@ -46,35 +49,48 @@ def own_address(address: str, people: People) -> str:
     return person.address if person is not None and person.address else address
 
 
-def claimed_senders(subject: Subject) -> list[str]:
+def claimed_senders(transaction: Transaction, inspection: Inspection) -> list[str]:
     """Who an inbound message says it is from: From, as its reader sees it, or else the envelope."""
-    claims = [each.address for each in subject.inspection.from_ if "@" in each.address]
-    if not claims and subject.transaction.sender.address:
-        claims = [subject.transaction.sender.address]
-    return list({normalise(each): each for each in claims[:CLAIMS]}.values())
+    claims = [each.address for each in inspection.from_ if "@" in each.address]
+    if not claims and transaction.sender.address:
+        claims = [transaction.sender.address]
+    return claims if len(claims) < 2 else list({normalise(each): each for each in claims[:CLAIMS]}.values())
 
 
 def _correspondents(subject: Subject) -> Iterator[Correspondent]:
+    return _met(subject, strangers_only=False)
+
+
+def _first_contacts(subject: Subject) -> Iterator[Correspondent]:
+    return _met(subject, strangers_only=True)
+
+
+def _met(subject: Subject, *, strangers_only: bool) -> Iterator[Correspondent]:
     if subject.sender.via:
         return
-    people, day = subject.people, subject.people.at.toordinal()
-    for address in claimed_senders(subject):
-        listed = people.directory.person(address, at=people.at) is not None or people.approval(address) is not None
+    people = subject.people
+    day = people.at.toordinal()
+    for address in claimed_senders(subject.transaction, subject.inspection):
         for recipient, way in subject.ways:
-            if way is Direction.INBOUND:
-                found = people.past.acquaintance(own_address(recipient, people), address, day=day)
+            if way is not Direction.INBOUND:
+                continue
+            found = people.past.acquaintance(own_address(recipient, people), address, day=day)
+            if not (found.known and strangers_only):
                 yield Correspondent(
-                    address=address, recipient=recipient, wrote=found.wrote, known=found.known, listed=listed
+                    address=address,
+                    recipient=recipient,
+                    wrote=found.wrote,
+                    known=found.known,
+                    listed=_is_listed(address, people),
                 )
 
 
-def _first_contacts(subject: Subject) -> list[Correspondent]:
-    return [each for each in _correspondents(subject) if not each.known]
+def _is_listed(address: str, people: People) -> bool:
+    return people.directory.person(address, at=people.at) is not None or people.approval(address) is not None
 
 
-def content_of(subject: Subject) -> Iterator[str]:
+def content_of(inspection: Inspection) -> Iterator[str]:
     """What makes two messages the same content: subject, texts, and the files by name and size."""
-    inspection = subject.inspection
     yield inspection.subject
     for text in inspection.texts:
         yield text.text
@@ -82,17 +98,17 @@ def content_of(subject: Subject) -> Iterator[str]:
         yield f"{each.name} {each.size}"
 
 
-def outside_recipients(subject: Subject) -> list[str]:
+def outside_recipients(ways: Iterable[tuple[str, Direction]]) -> list[str]:
     """The envelope recipients to whom the message leaves the school."""
-    return [address for address, way in subject.ways if way is Direction.OUTBOUND]
+    return [address for address, way in ways if way is Direction.OUTBOUND]
 
 
 def _mass(subject: Subject) -> tuple[Alike, ...]:
-    outside = outside_recipients(subject)
+    outside = outside_recipients(subject.ways)
     if not outside or not subject.sender.known:
         return ()
     day = subject.people.at.toordinal()
-    alike = subject.people.past.alike(subject.sender.mailbox, content_of(subject), outside, day=day)
+    alike = subject.people.past.alike(subject.sender.mailbox, content_of(subject.inspection), outside, day=day)
     return (alike,) if alike.earlier else ()
 
 
@@ -100,7 +116,14 @@ def is_private(recipient: str, people: People) -> bool:
     """Whether an outside recipient is nobody's whom the school knows, at a domain of the public."""
     if not people.domains.is_consumer(domain_of(recipient)):
         return False
-    return people.directory.person(recipient, at=people.at) is None and people.approval(recipient) is None
+    return not _is_listed(recipient, people)
+
+
+def _private_senders(subject: Subject) -> tuple[Sender, ...]:
+    sender, people = subject.sender, subject.people
+    if not sender.known or not people.past.private(sender.mailbox, day=people.at.toordinal()):
+        return ()
+    return (sender,)
 
 
 def _leavers(subject: Subject) -> Iterator[Leaver]:
@@ -113,7 +136,7 @@ def _leavers(subject: Subject) -> Iterator[Leaver]:
         mailbox = subject.sender.mailbox
         yield from _left(people.directory.person(mailbox), mailbox, "sender", people)
     elif not subject.sender.via:
-        for address in claimed_senders(subject):
+        for address in claimed_senders(subject.transaction, subject.inspection):
             for owner in people.directory.owners_of_personal(address):
                 yield from _left(owner, address, "From", people)
 
@@ -226,6 +249,7 @@ HISTORY_FACTS = (
     Fact("correspondents", "list(Correspondent)", "Inbound only: the sender with each recipient."),
     Fact("first_contacts", "list(Correspondent)", "Those of them between whom there was no mail before."),
     Fact("mass", "list(Mass)", "One item if the sender sent the same content outside before today, else none."),
+    Fact("private_senders", "list(Sender)", "The sender, if there was private mail of theirs today, else none."),
     Fact("leavers", "list(Leaver)", "People who have left and have to do with the message."),
     Fact("blocks", "list(Block)", "The blocks that concern the message."),
 )
@@ -234,6 +258,7 @@ HISTORY_LISTS: Mapping[str, tuple[str, Callable[[Subject], Iterable[Any]]]] = {
     "correspondents": ("Correspondent", _correspondents),
     "first_contacts": ("Correspondent", _first_contacts),
     "mass": ("Mass", _mass),
+    "private_senders": ("Sender", _private_senders),
     "leavers": ("Leaver", _leavers),
     "blocks": ("Block", _blocks),
 }

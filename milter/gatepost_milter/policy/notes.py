@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gatepost_config.words import Action, Direction
 from gatepost_milter.inspection.model import Inspection
-from gatepost_milter.policy.fact_types import Subject
+from gatepost_milter.policy.fact_types import People
 from gatepost_milter.policy.history import History
 from gatepost_milter.policy.history_facts import (
     claimed_senders,
@@ -22,7 +22,7 @@ from gatepost_milter.transaction import Transaction
 PAIRS, COUNTS, MASS = "pairs", "counts", "mass"
 _WORDS = {
     PAIRS: frozenset({"correspondents", "first_contacts"}),
-    COUNTS: frozenset({"sent_today", "private_today"}),
+    COUNTS: frozenset({"sent_today", "private_today", "private_senders"}),
     MASS: frozenset({"mass"}),
 }
 
@@ -47,16 +47,18 @@ class Notes:
         ]
         if not ways:
             return
-        subject = self._policy.subject(transaction, inspection, sender=verdict.sender, ways=ways)
-        if subject.sender.known:
-            self._sent(subject)
-        elif not subject.sender.via and PAIRS in self.wanted:
-            self._received(subject)
+        people, sender = self._policy.people(transaction.received_at), verdict.sender
+        if sender.known:
+            self._sent(sender.mailbox, outside_recipients(ways), inspection, people)
+        elif not sender.via and PAIRS in self.wanted:
+            day = people.at.toordinal()
+            for theirs in claimed_senders(transaction, inspection):
+                for ours, way in ways:
+                    if way is Direction.INBOUND:
+                        self._history.note_heard(own_address(ours, people), theirs, day=day)
 
-    def _sent(self, subject: Subject) -> None:
-        people, mailbox = subject.people, subject.sender.mailbox
+    def _sent(self, mailbox: str, outside: list[str], inspection: Inspection, people: People) -> None:
         day = people.at.toordinal()
-        outside = outside_recipients(subject)
         if PAIRS in self.wanted and outside:
             own = own_address(mailbox, people)
             for address in outside:
@@ -65,11 +67,4 @@ class Notes:
             private = any(is_private(each, people) for each in outside)
             self._history.note_sent(mailbox, private=private, day=day)
         if MASS in self.wanted and outside:
-            self._history.note_content(mailbox, content_of(subject), outside, day=day)
-
-    def _received(self, subject: Subject) -> None:
-        people, day = subject.people, subject.people.at.toordinal()
-        for theirs in claimed_senders(subject):
-            for ours, way in subject.ways:
-                if way is Direction.INBOUND:
-                    self._history.note_heard(own_address(ours, people), theirs, day=day)
+            self._history.note_content(mailbox, content_of(inspection), outside, day=day)

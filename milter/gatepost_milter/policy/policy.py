@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,15 @@ class Policy:
         )
         return Verdict(sender=sender, explanation=explanation)
 
+    def people(self, at: datetime) -> People:
+        """Whom the school knows on the day that ``at`` is in its own time zone."""
+        return People(
+            directory=self._people,
+            domains=self._domains,
+            at=at.astimezone(self._zone).date(),
+            past=self._memory.past,
+        )
+
     def subject(
         self,
         transaction: Transaction,
@@ -226,12 +236,7 @@ class Policy:
         ways: Iterable[tuple[str, Direction]],
     ) -> Subject:
         """What facts are read from: the message, by ``sender``, to recipients in their normal form."""
-        people = People(
-            directory=self._people,
-            domains=self._domains,
-            at=transaction.received_at.astimezone(self._zone).date(),
-            past=self._memory.past,
-        )
+        people = self.people(transaction.received_at)
         return Subject(
             transaction=transaction,
             inspection=inspection,
