@@ -8,9 +8,11 @@ import subprocess
 from pathlib import Path, PurePosixPath
 
 import pytest
+from click.testing import CliRunner
 from support.postfix import EXAMPLES, example_parameters, example_release_options
 
 from gatepost_config.settings import School, Settings
+from gatepost_milter.cli import main
 from gatepost_quarantine.smtp import FINAL_TIMEOUT
 
 DEFAULTS = Settings(school=School(name="King's School", domains=["school.example"]))
@@ -105,6 +107,16 @@ def test_the_units_run_as_the_user_that_is_made(root: Path, name: str) -> None:
     """And nobody else: a unit without User= would run the gateway as root."""
     made = re.findall(r"^u (\S+)", (root / "systemd" / "gatepost.sysusers.conf").read_text(), re.MULTILINE)
     assert re.findall(r"^User=(.*)$", _unit(root, name), re.MULTILINE) == made
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_the_units_start_commands_that_exist(root: Path, name: str) -> None:
+    """A program that no wheel brings would only be missed at the first start."""
+    (line,) = re.findall(r"^ExecStart=(.*)$", _unit(root, name), re.MULTILINE)
+    program, *arguments = line.split()
+    assert program == "/opt/gatepost/bin/gatepost"
+    asked = CliRunner().invoke(main, [*arguments[: arguments.index("--config")], "--help"])
+    assert (asked.exit_code, "--config" in asked.output) == (0, True)
 
 
 def test_the_service_manager_waits_for_the_drain(root: Path) -> None:
