@@ -14,11 +14,12 @@ import pytest
 import pyzipper
 from support.console import Desk, letter, school_week
 from support.quarantine import MESSAGE, Clock, explanation, finding, held, recipient
+from support.senders import LETTER, TEACHER, waiting
 
 from gatepost_quarantine.audit import Verb
 from gatepost_quarantine.console import act
 from gatepost_quarantine.console.preview import ZIP_PASSWORD, Reader
-from gatepost_quarantine.held import State
+from gatepost_quarantine.held import Choice, SenderAnswer, State
 from gatepost_quarantine.review import CHOICES, Sight
 
 SEES_ALL = Sight(ordinary=True, confidential=True, safeguarding=frozenset())
@@ -403,3 +404,30 @@ def zipped(name: str, content: bytes) -> bytes:
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(name, content)
     return packed.getvalue()
+
+
+def test_what_senders_ask_is_on_top_of_the_queue_for_those_who_may_see_it(desk: Desk) -> None:
+    """Gone once it is decided; their words are for those who may read the history."""
+    asked = desk.keep(waiting(), LETTER)
+    hidden = desk.keep(waiting(queue="dsl"), LETTER)
+    for message in (asked, hidden):
+        desk.store.answer(
+            SenderAnswer(
+                held_id=message.id,
+                choice=Choice.ASK,
+                sender=TEACHER,
+                reason="They <b>all</b> agreed.",
+                via="page",
+            )
+        )
+    rita, vic, sam = desk.browser("rita"), desk.browser("vic"), desk.browser("sam")
+    assert "1 sender asks for a release" in rita.get("/queue").text
+    assert "They &lt;b&gt;all&lt;/b&gt; agreed." in rita.get("/queue").text
+    assert "asks for a release" not in rita.get("/queue?q=trip").text
+    assert "asks for its release:" in rita.get(f"/held/{asked.id}").text
+    assert "1 sender asks for a release" in vic.get("/queue").text
+    assert "agreed" not in vic.get("/queue").text
+    assert "agreed" not in vic.get(f"/held/{asked.id}").text
+    assert "1 sender asks for a release" in sam.get("/queue").text
+    rita.post("/act", {"verb": "deny", "id": asked.id, "reason": "No"})
+    assert "asks for a release" not in rita.get("/queue").text

@@ -1,9 +1,9 @@
 """Owns what the console's bounded child does: read one held message in a sandbox, and print it as JSON or a file.
 
 ``python -m gatepost_milter.cli.preview < message`` prints one JSON object; with ``--part N`` it writes the decoded
-bytes of leaf N instead, and with ``--member SHA256`` those of the file with that digest, however deep it is. Before
-the first byte is looked at, the process gives up files, network and programs, and bounds its memory and time;
-whoever starts it bounds the rest. Nothing here needs libmilter.
+bytes of leaf N instead, and with ``--member SHA256`` those of the file with that digest, however deep it is.
+Before the first byte is looked at, the process gives up files, network and programs, and bounds its memory and
+time; whoever starts it bounds the rest. Nothing here needs libmilter.
 """
 
 from __future__ import annotations

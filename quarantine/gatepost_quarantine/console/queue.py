@@ -10,10 +10,14 @@ from gatepost_quarantine.console import choices
 from gatepost_quarantine.console.desk import Visit
 from gatepost_quarantine.console.rights import VERB_LABELS, Right
 from gatepost_quarantine.console.view import SINCE, TABS, View, moment, name_of, place_of, stamp
+from gatepost_quarantine.held import SenderAnswer
 from gatepost_quarantine.review import Item, Tally
 
 PAGE = 50
 """Messages of one page."""
+
+_ASKED = 500
+"""Requests of senders that are looked at, for those that this person may see."""
 
 _LIVE = 100
 """Rows whose state a page may ask about."""
@@ -42,11 +46,23 @@ def page(visit: Visit) -> Response:
         queues=review.queues(sight=sight),
         newest_stamp=stamp(now),
         verbs=verbs(visit, listed.items),
+        requests=_requests(visit) if view == View(sort=view.sort) else [],
         done=visit.query("done"),
         all_columns=choices.COLUMNS,
         columns=choices.columns(visit),
         filters=choices.filters(visit),
     )
+
+
+def _requests(visit: Visit) -> list[tuple[SenderAnswer, Item]]:
+    """What senders asked about messages that this person may see, the longest wait first."""
+    asked = visit.desk.store.requests(limit=_ASKED)
+    items = {
+        each.held.id: each
+        for each in visit.desk.review.items([each.held_id for each in asked], sight=visit.who.sight)
+        if visit.who.may_with(Right.LIST, each)
+    }
+    return [(each, items[each.held_id]) for each in asked if each.held_id in items]
 
 
 def news(visit: Visit) -> Response:
