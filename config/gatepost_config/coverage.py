@@ -52,6 +52,7 @@ class Clause(Model):
         default="", description="What a rule has yet to do; settled when one names the clause."
     )
     not_yet: str = Field(default="", description="What is still missing.")
+    beyond: str = Field(default="", description="What of it no mail gateway could serve; the rest is served.")
     not_servable: str = Field(default="", description="Why a mail gateway cannot serve it.")
 
     @model_validator(mode="after")
@@ -87,14 +88,18 @@ class Covered:
 
     @property
     def state(self) -> State:
-        """How far the clause is served. A rule that is off serves nothing."""
+        """How far the clause is served. Where all its rules are off, that is what is missing."""
         if self.clause.not_servable:
             return State.NOT_SERVABLE
         if not self.missing:
             return State.SERVED
-        awake = any(mode is not Mode.OFF for _, mode in self.rules)
         named = len(self.clause.served_by) > len(self.clause.rules)
-        return State.PARTLY if awake or named else State.NOT_YET
+        return State.PARTLY if self.rules or named else State.NOT_YET
+
+    @property
+    def remark(self) -> str:
+        """What a reader should know besides: what is missing, or what is beyond any gateway."""
+        return self.missing or self.clause.beyond or self.clause.not_servable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,8 +171,8 @@ def _coverage(clauses: Clauses, rules: Sequence[Rule]) -> Coverage:
             for rule in rules
             if rule.id in clause.rules or clause.id.casefold() in named[rule.id]
         )
-        awake = any(mode is not Mode.OFF for _, mode in serving)
-        wanted = "" if awake else clause.rule_wanted
+        asleep = bool(serving) and all(mode is Mode.OFF for _, mode in serving)
+        wanted = "Switched off" if asleep else "" if serving else clause.rule_wanted
         missing = "; ".join(each for each in (wanted, clause.not_yet) if each)
         covered.append(Covered(clause=clause, rules=serving, missing=missing))
     serving_any = {name for each in covered for name, _ in each.rules}

@@ -55,6 +55,9 @@ def chapter(coverage: Coverage) -> str:
         "| --- | --- | --- | --- | --- |",
         *(row(clauses.short, each) for each in coverage.covered),
     ]
+    if coverage.count(State.NOT_YET):
+        missing = [each.clause.id for each in coverage.covered if each.state is State.NOT_YET]
+        lines += ["", f"Not served yet: {', '.join(missing)}."]
     if coverage.beyond:
         rules = ", ".join(f"`{rule}` ({mode})" for rule, mode in coverage.beyond)
         lines += ["", f"Rules that no clause asks for: {rules}."]
@@ -68,7 +71,7 @@ def row(short: str, covered: Covered) -> str:
         clause.asks,
         covered.state.value,
         "; ".join(served_by(covered)),
-        covered.missing or clause.not_servable,
+        covered.remark,
     )
     return f"| {' | '.join(cells)} |"
 

@@ -33,7 +33,7 @@ short: OP
 clauses:
   - {id: "2", asks: No programs., rule_wanted: Programs}
   - {id: "3", asks: Care., features: [Notices], not_yet: More care}
-  - {id: 4 large, asks: Nothing large., rules: [size], limits: [attachment_bytes], roles: [it]}
+  - {id: 4 large, asks: Small., rules: [size], limits: [attachment_bytes], roles: [it], beyond: Not by post}
   - {id: "5", asks: Sleep., rule_wanted: A rule that is awake}
   - {id: "6", asks: Dress., not_servable: That is not mail}
   - {id: "7", asks: Logs., settings: [retention.audit], commands: [gatepost audit list]}
@@ -56,18 +56,18 @@ def states(coverage: Coverage) -> dict[str, State]:
 
 
 def test_the_state_follows_from_what_serves_and_what_is_missing(tmp_path: Path) -> None:
-    """A rule that names the clause settles what a rule was wanted for; one that is off does not."""
+    """A rule that names the clause settles what a rule was wanted for; where it is off, that is told."""
     found = cover(tmp_path)
     assert states(found) == {
         "2": State.SERVED,
         "3": State.PARTLY,
         "4 large": State.SERVED,
-        "5": State.NOT_YET,
+        "5": State.PARTLY,
         "6": State.NOT_SERVABLE,
         "7": State.SERVED,
     }
     assert [rule for rule, _ in found.beyond] == ["extra"]
-    assert [each.missing for each in found.covered[:2]] == ["", "More care"]
+    assert [each.remark for each in found.covered[:4]] == ["", "More care", "Not by post", "Switched off"]
 
 
 def test_without_a_policy_no_rule_serves_anything(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_the_command_shows_each_clause(tmp_path: Path) -> None:
         assert expected in result.stdout
     data = json.loads(run(tmp_path, "--json", "--missing").stdout)
     assert [each["clause"] for each in data["clauses"]] == ["3", "5"]
-    assert data["counts"] == {"served": 3, "partly": 1, "not yet": 1, "not servable": 1}
+    assert data["counts"] == {"served": 3, "partly": 2, "not yet": 0, "not servable": 1}
 
 
 def test_a_command_that_does_not_exist_is_told(tmp_path: Path) -> None:

@@ -103,6 +103,7 @@ def _to_json(covered: Covered) -> dict[str, object]:
         "rules": {rule: mode.value for rule, mode in covered.rules},
         **{key: getattr(clause, key) for key in ("roles", "limits", "settings", "commands", "features")},
         "missing": covered.missing,
+        "beyond": clause.beyond,
         "not_servable": clause.not_servable,
     }
 
@@ -111,14 +112,14 @@ def _show(found: Coverage, shown: list[Covered]) -> None:
     console = wide_console()
     console.print(Text(found.clauses.title, style="bold"))
     console.print(Text(", ".join(f"{found.count(state)} {state}" for state in State)))
-    table = plain_table("Clause", "What it asks for", "State", "Served by", "Missing")
+    table = plain_table("Clause", "What it asks for", "State", "Served by", "Missing, or why not")
     for each in shown:
         table.add_row(
             Text(each.clause.id),
             Text(each.clause.asks),
             Text(each.state.value, style=_STYLES[each.state]),
             Text("\n".join(served_by(each))),
-            Text(each.missing or each.clause.not_servable),
+            Text(each.remark),
         )
     console.print(table)
     if found.beyond:
