@@ -40,3 +40,11 @@ def test_a_thousand_yenc_beginnings_are_not_a_thousand_copies() -> None:
     began = time.process_time()
     assert sum(len(content) for _, content in encodings.decode(text, "yenc")) <= len(text)
     assert time.process_time() - began < 1.0
+
+
+def test_parts_with_several_headers_do_not_multiply_past_the_limit() -> None:
+    """Each reading of a header lists a part of its own, so 200 parts were listed as 446."""
+    part = b"Content-Type: a/b\r\n \t\r\nContent-Type: c/d\r\njunk\r\nContent-Type: e/f\r\n\r\nx\r\n"
+    read = reader.read(HEADER + multipart(*(part + b"%d\r\n" % each for each in range(100))), max_parts=110)
+    assert len(read.parts) == 220
+    assert "too-many-parts" in {defect.code for defect in read.defects}

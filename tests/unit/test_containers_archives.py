@@ -122,10 +122,10 @@ def test_a_debian_package_is_an_installer_and_is_opened(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        b"\x60\xea" + bytes(200),
+        b"\x60\xea\x29\0\x22" + bytes(200),
         bytes(7) + b"**ACE**" + bytes(200),
         b"MSWIM\0\0\0" + bytes(200),
-        b"7kSt" + bytes(200),
+        b"7kSt\xa01\x83\xd3" + bytes(200),
     ],
 )
 def test_what_nobody_here_can_open_is_opaque(content: bytes) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from gatepost_milter.inspection import filetypes, libmagic
 from gatepost_milter.inspection.model import FileClass
+from gatepost_milter.inspection.unopened import recognise
 
 Buffer = bytes | mmap.mmap
 
@@ -52,12 +53,7 @@ _BY_MIME = {
     "application/vnd.android.package-archive": FileClass.INSTALLER,
     "application/x-chrome-extension": FileClass.INSTALLER,
     "application/x-iso9660-image": FileClass.DISK_IMAGE,
-    "application/x-virtualbox-vhd": FileClass.DISK_IMAGE,
-    "application/x-virtualbox-vhdx": FileClass.DISK_IMAGE,
-    "application/x-virtualbox-vdi": FileClass.DISK_IMAGE,
-    "application/x-qemu-disk": FileClass.DISK_IMAGE,
     "application/x-ms-shortcut": FileClass.SHORTCUT,
-    "application/vnd.ms-htmlhelp": FileClass.SCRIPT,
     "application/zip": FileClass.ARCHIVE,
     "application/x-7z-compressed": FileClass.ARCHIVE,
     "application/x-rar": FileClass.ARCHIVE,
@@ -71,11 +67,7 @@ _BY_MIME = {
     "application/x-lharc": FileClass.ARCHIVE,
     "application/x-lha": FileClass.ARCHIVE,
     "application/x-xar": FileClass.ARCHIVE,
-    "application/x-arj": FileClass.ARCHIVE,
     "application/x-arc": FileClass.ARCHIVE,
-    "application/x-ace-compressed": FileClass.ARCHIVE,
-    "application/x-zoo": FileClass.ARCHIVE,
-    "application/x-stuffit": FileClass.ARCHIVE,
     "application/gzip": FileClass.ARCHIVE,
     "application/x-gzip": FileClass.ARCHIVE,
     "application/x-bzip2": FileClass.ARCHIVE,
@@ -83,7 +75,6 @@ _BY_MIME = {
     "application/x-lzma": FileClass.ARCHIVE,
     "application/x-lzip": FileClass.ARCHIVE,
     "application/x-lz4": FileClass.ARCHIVE,
-    "application/x-lzop": FileClass.ARCHIVE,
     "application/x-compress": FileClass.ARCHIVE,
     "application/zstd": FileClass.ARCHIVE,
     "application/encrypted": FileClass.ENCRYPTED,
@@ -104,14 +95,8 @@ _BY_DESCRIPTION = (
     ("CDFV2 Encrypted", FileClass.ENCRYPTED),
     ("PGP message", FileClass.ENCRYPTED),
     ("PGP symmetric key encrypted", FileClass.ENCRYPTED),
-    ("VMware4 disk image", FileClass.DISK_IMAGE),
     ("Macintosh HFS", FileClass.DISK_IMAGE),
-    ("UDF filesystem", FileClass.DISK_IMAGE),
     ("Linux rev", FileClass.DISK_IMAGE),
-    ("Squashfs", FileClass.DISK_IMAGE),
-    ("ZPAQ", FileClass.ARCHIVE),
-    ("StuffIt", FileClass.ARCHIVE),
-    ("Windows imaging (WIM)", FileClass.ARCHIVE),
 )
 _KIND_DESCRIBED = dict(_BY_DESCRIPTION)
 _DESCRIBED = re.compile("|".join(re.escape(start) for start, _ in _BY_DESCRIPTION))
@@ -192,6 +177,8 @@ _SYLK = re.compile(
     rb"(?:O;(?:[^\r\n;]*;)*E[;\r\n]|NN;N(?:Auto_|_xlnm)|[CF];[^\r\n]*;E(?:EXEC|CALL|REGISTER|RUN)\()"
 )
 
+UDF_MARKS = frozenset({b"NSR02", b"NSR03", b"BEA01"})
+
 _MEDIA = ("image/jpeg", "image/png", "image/gif", "application/pdf")
 _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
@@ -232,6 +219,11 @@ def identify(data: Buffer, names: Sequence[str]) -> Nature:
     )
 
 
+def is_archive(mime: str) -> bool:
+    """Whether libmagic's type for some content is that of an archive or a packed file."""
+    return _BY_MIME.get(mime) is FileClass.ARCHIVE
+
+
 def is_text(data: Buffer, mime: str) -> bool:
     """Whether the bytes are text that a person could read, in an 8-bit charset or UTF-16."""
     sample = bytes(data[:_TEXT_SAMPLE])
@@ -247,6 +239,9 @@ def _by_content(data: Buffer, mime: str, description: str) -> tuple[FileClass, s
     image = _disk_image(data)
     if image:
         return FileClass.DISK_IMAGE, image
+    unopened = recognise(data)
+    if unopened:
+        return unopened.kind, unopened.words
     described = _DESCRIBED.match(description)
     if described:
         kind = _KIND_DESCRIBED[described[0]]
@@ -254,6 +249,8 @@ def _by_content(data: Buffer, mime: str, description: str) -> tuple[FileClass, s
     kind_by_mime = _BY_MIME.get(mime)
     if kind_by_mime is FileClass.EXECUTABLE and (description.startswith(_GUESSED) or is_text(data, mime)):
         return None  # libmagic takes texts and data for DOS programs; such run by their name alone
+    if kind_by_mime is FileClass.ARCHIVE and mime != "application/x-archive" and is_text(data, mime):
+        return None  # words that begin with the letters of a mark; only ar is readable throughout
     return (kind_by_mime, _brief(description)) if kind_by_mime else None
 
 
@@ -287,23 +284,19 @@ def _program(data: Buffer) -> str:
 
 
 def _disk_image(data: Buffer) -> str:
-    head = bytes(data[:16])
-    if head.startswith((b"conectix", b"vhdxfile", b"QFI\xfb", b"KDMV")):
-        return "virtual disk"
     sectors = bytes(data[:512])
     if sectors[510:] == b"\x55\xaa" and sectors[:1] in (b"\xeb", b"\xe9") and _VOLUME.search(sectors):
         return "disk image"
-    if len(data) > 512:
-        tail = bytes(data[-512:])
-        if tail.startswith(b"koly\0\0\0\x04"):
-            return "macOS disk image"
-        if tail.startswith(b"conectix"):
-            return "virtual disk"
-    volume = bytes(data[32768 : 32768 + 20480])
-    marks = {volume[at + 1 : at + 6] for at in range(0, len(volume) - 6, 2048)}
-    if marks & {b"NSR02", b"NSR03", b"BEA01"}:
+    marks = volume_marks(data)
+    if marks & UDF_MARKS:
         return "UDF disk image"
     return "CD or DVD image" if b"CD001" in marks else ""
+
+
+def volume_marks(data: Buffer) -> set[bytes]:
+    """The marks in the volume descriptors of a CD or DVD image (ECMA-119 section 8.1, ECMA-167 2/9)."""
+    volume = bytes(data[32768 : 32768 + 20480])
+    return {volume[at + 1 : at + 6] for at in range(0, len(volume) - 6, 2048)}
 
 
 def _script_in_text(sample: bytes, mime: str, names: Sequence[str]) -> tuple[FileClass, str] | None:

@@ -206,6 +206,9 @@ class _Reader:
                 self._as_type(media_type, content, start, end, place)
 
     def _part(self, content: Content, media_type: MediaType, start: int, end: int, place: _Place) -> None:
+        if len(self._parts) >= 2 * self._max_parts:  # a header may have several readings, each of them a part
+            self._defect("too-many-parts", loud=True)
+            return
         self._parts.append(
             Part(
                 number=place.number,

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from libarchive import ffi
 from libarchive.exception import ArchiveError
 
-from gatepost_milter.inspection import detect, marks
+from gatepost_milter.inspection import detect, marks, unopened
 from gatepost_milter.inspection.containers.walk import Family, File, UnreadableError, Walk
 from gatepost_milter.inspection.detect import Buffer
 from gatepost_milter.inspection.model import FileClass
@@ -25,6 +25,7 @@ from gatepost_milter.inspection.model import FileClass
 logging.getLogger(ffi.logger.name).disabled = True
 
 _PIECE = 256 * 1024
+_LARGEST_EMPTY = 512  # bytes of an archive that holds nothing; one of zeros is an empty tar, of any length
 _SEARCHED = 8 * 1024 * 1024
 _DIRECTORY, _KIND = 0o040000, 0o170000
 
@@ -38,6 +39,7 @@ _MARKS: tuple[tuple[int, bytes, tuple[str, ...], tuple[str, ...]], ...] = (
     (0, b"070702", ("cpio",), ()),
     (0, b"070707", ("cpio",), ()),
     (0, b"\xc7\x71", ("cpio",), ()),
+    (0, b"\x71\xc7", ("cpio",), ()),
     (0, b"WARC/", ("warc",), ()),
     (0, b"xar!", ("xar",), ("gzip", "bzip2", "xz", "lzma")),
     (0, b"\xed\xab\xee\xdb", ("cpio",), ("rpm", "gzip", "bzip2", "xz", "lzma", "zstd")),
@@ -52,30 +54,23 @@ _ANYWHERE = (
     (b"Rar!\x1a\x07", re.compile(rb"(?s).{6}[\x00\x01]"), ("rar", "rar5")),
     (b"MSCF\0\0\0\0", re.compile(rb"(?s).{8}.{4}\0{4}.{4}\0{4}\x03\x01"), ("cab",)),
 )
+# What follows the marks that are made of letters: class lists begin with dates such as 070701.
+_LETTERS = (b"0707", b"WARC")
+_SPELT = re.compile(rb"07070[12][0-9A-Fa-f]{16}|070707[0-7]{16}|WARC/\d\.\d\r?\n")
 _OLD_TAR = frozenset({"tar"})
-
-# Archives that nothing here reads, by their first bytes.
-_UNREAD = (
-    (0, b"\x60\xea", "an ARJ archive"),
-    (7, b"**ACE**", "an ACE archive"),
-    (0, b"ALZ\x01", "an ALZip archive"),
-    (0, b"EGGA", "an EGG archive"),
-    (0, b"7kSt", "a ZPAQ archive"),
-    (0, b"zPQ", "a ZPAQ archive"),
-    (0, b"MSWIM\0\0\0", "a Windows image"),
-    (0, b"ITSF", "a compiled help file"),
-    (0, b"StuffIt", "a StuffIt archive"),
-    (0, b"SIT!", "a StuffIt archive"),
-    (20, b"\xdc\xa7\xc4\xfd", "a ZOO archive"),
-    (0, b"hsqs", "a Squashfs image"),
+# RAR 5: checksum, size, type 1, flags, the size of the extra area if a flag says so, the flags of the archive.
+_RAR5_MAIN = re.compile(
+    rb"(?s)Rar!\x1a\x07\x01\0.{4}[\x80-\xff]{0,2}[\0-\x7f]\x01"
+    rb"(?:[\x01\x03\x05\x07][\x80-\xff]{0,2}[\0-\x7f]|[\0\x02\x04\x06])([\0-\xff])"
 )
-_UNREAD_TYPES = {"application/x-arc": "an ARC archive", "application/x-lzop": "an LZO file"}
+
+_UNREAD_TYPES = {"application/mac-binhex40": "a BinHex file"}
+_UNOPENED = frozenset({FileClass.ARCHIVE, FileClass.DISK_IMAGE, FileClass.SCRIPT})
 _OLD_CODINGS = frozenset({"hqx", "bhx", "xxe"})
 _OPENPGP = frozenset({"gpg", "pgp"})
 _PACKED_PACKETS = frozenset(bytes([tag]) for tag in (0xA0, 0xA1, 0xA2, 0xA3, 0xC8, 0xAC, 0xAD, 0xAE, 0xAF, 0xCB))
 # One look instead of one for each mark: most files have none of them.
 _ANY_MARK = re.compile(rb"(?s)" + b"|".join(rb".{%d}" % at + re.escape(mark) for at, mark, _, _ in _MARKS))
-_ANY_UNREAD = re.compile(rb"(?s)" + b"|".join(rb".{%d}" % at + re.escape(mark) for at, mark, _ in _UNREAD))
 _VOLUME = re.compile(r"(?:\d{3}|[rz]\d\d)\Z")
 
 
@@ -83,7 +78,9 @@ def _found(file: File) -> tuple[int, tuple[str, ...], tuple[str, ...]] | None:
     """Where an archive starts, and the formats and filters to read it by."""
     if _ANY_MARK.match(file.data):
         for at, mark, formats, filters in _MARKS:
-            if file.data[at : at + len(mark)] == mark:
+            if file.data[at : at + len(mark)] == mark and (
+                not mark.startswith(_LETTERS) or _SPELT.match(file.data)
+            ):
                 return 0, formats, filters
     if file.mime in ("application/x-tar", "application/x-gtar") or file.extensions() & _OLD_TAR:
         return 0, ("tar",), ()
@@ -112,13 +109,23 @@ def open_(walk: Walk, file: File) -> None:
         file.mark(FileClass.ARCHIVE, "an archive follows other data")
     elif not file.classes & {FileClass.INSTALLER, FileClass.DISK_IMAGE}:
         file.mark(FileClass.ARCHIVE, f"{formats[0]} archive")
+    if _is_volume(bytes(file.data[start : start + 64])):
+        file.mark(FileClass.OPAQUE, "it is one volume of a split archive")
     with _reader(file.data, start, formats, filters) as archive:
         _members(walk, file, archive)
 
 
+def _is_volume(head: bytes) -> bool:
+    """Whether a RAR archive is one of several: what crosses its end looks whole to libarchive, and is not."""
+    if head.startswith(b"Rar!\x1a\x07\0"):
+        return head[9:10] == b"\x73" and head[10] & 1 == 1
+    main = _RAR5_MAIN.match(head)
+    return main is not None and main[1][0] & 1 == 1
+
+
 def _members(walk: Walk, file: File, archive: int) -> None:
     entry = ctypes.c_void_p()
-    count = 0
+    empty = True
     while True:
         walk.budget.check()
         try:
@@ -127,9 +134,9 @@ def _members(walk: Walk, file: File, archive: int) -> None:
         except ArchiveError as error:
             _explain(file, error)
             return
+        empty = False
         if ffi.entry_filetype(entry) & _KIND == _DIRECTORY:
             continue
-        count += 1
         names = _names(entry)
         if _encrypted(entry):
             file.mark(FileClass.ENCRYPTED, "files in it are encrypted")
@@ -138,7 +145,7 @@ def _members(walk: Walk, file: File, archive: int) -> None:
             walk.member(file, None, raw_names=names, marks=[mark], size=max(size, -1))
             continue
         walk.unpack(file, _data(archive), raw_names=names)
-    if not count and len(file.data) > 10240 and file.data[:64] != b"\0" * 64:
+    if empty and len(file.data) > _LARGEST_EMPTY and file.data[:64] != b"\0" * 64:
         file.mark(FileClass.OPAQUE, "no file could be read from it")
 
 
@@ -224,12 +231,15 @@ for _format in ("rar5", "raw", *(each for _, _, formats, _ in _MARKS for each in
 
 
 def _unread(file: File) -> str:
-    if _ANY_UNREAD.match(file.data):
-        for at, mark, words in _UNREAD:
-            if file.data[at : at + len(mark)] == mark:
-                return words
-    if FileClass.DISK_IMAGE in file.classes and file.data[32769:32774] != b"CD001":
-        return "a disk image of this kind"
+    recognised = None if file.classes.isdisjoint(_UNOPENED) else unopened.recognise(file.data)
+    if FileClass.DISK_IMAGE in file.classes:
+        marks_found = detect.volume_marks(file.data)
+        if b"CD001" in marks_found:  # read by libarchive, which does not see what Windows and macOS prefer
+            second = recognised is not None or marks_found & detect.UDF_MARKS
+            return "the second file system in it" if second else ""
+        return recognised.words if recognised else "a disk image of this kind"
+    if recognised:
+        return recognised.words
     if file.extensions() & _OLD_CODINGS and detect.is_text(file.data, file.mime):
         return "a file in an old Macintosh or xx encoding"
     if file.mime in _UNREAD_TYPES:
@@ -249,6 +259,9 @@ def knows_unread(file: File) -> bool:
 def refuse(walk: Walk, file: File) -> None:
     """Say that it cannot be opened."""
     walk.budget.check()
+    recognised = unopened.recognise(file.data)
+    if recognised and recognised.encrypted:
+        file.mark(FileClass.ENCRYPTED, recognised.words)
     file.mark(FileClass.OPAQUE, f"{_unread(file)} cannot be opened here")
 
 

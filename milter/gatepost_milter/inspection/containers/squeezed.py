@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterator
 
@@ -37,6 +38,14 @@ def _lzma(data: Buffer) -> Iterator[bytes]:
     yield from feed(lzma.LZMADecompressor(format=lzma.FORMAT_ALONE, memlimit=_WINDOW), data)
 
 
+def _past_skipped(data: Buffer) -> int:
+    """Where the first frame begins that zstd (RFC 8878 section 3.1.2) and lz4 do not skip."""
+    position = 0
+    while _SKIPPED.match(data, position):
+        position += 8 + int.from_bytes(data[position + 4 : position + 8], "little")
+    return position
+
+
 def _zstd(data: Buffer) -> Iterator[bytes]:
     reader = zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(
         bytes(data), read_across_frames=True
@@ -56,9 +65,16 @@ _KINDS: tuple[tuple[bytes, str, Callable[[Buffer], Iterator[bytes]]], ...] = (
     (b"]\0\0", "lzma", _lzma),
     (b"\x28\xb5\x2f\xfd", "zstd", _zstd),
     (b"\x04\x22\x4d\x18", "lz4", _by_libarchive("lz4")),
-    (b"LZIP", "lzip", _by_libarchive("lzip")),
+    (b"\x02\x21\x4c\x18", "lz4", _by_libarchive("lz4")),
+    (b"LZIP\x01", "lzip", _by_libarchive("lzip")),
     (b"\x1f\x9d", "compress", _by_libarchive("compress")),
 )
+# LZMA alone bears no mark; its first bytes only make it likely (LZMA specification, section on the file format).
+_BARE_LZMA = (b"", "lzma", _lzma)
+_LZMA_HEAD = re.compile(rb"(?s)[\0-\xe0].{4}(?:\xff{8}|.{5}\0{3})")
+_LZMA_NAMES = frozenset({"lzma", "tlz"})
+_BZIP2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")  # three letters alone begin words
+_SKIPPED = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 _SHORT = {
     **dict.fromkeys(("tgz", "taz", "tbz", "tbz2", "txz", "tzst", "tlz"), "tar"),
     "svgz": "svg",
@@ -69,11 +85,12 @@ _LONG = frozenset({"gz", "bz2", "bz", "xz", "lzma", "zst", "lz4", "lz", "z"})
 
 
 def _kind(file: File) -> tuple[bytes, str, Callable[[Buffer], Iterator[bytes]]] | None:
-    head = bytes(file.data[:6])
+    start = _past_skipped(file.data)
+    head = bytes(file.data[start : start + 10])
     for kind in _KINDS:
-        if head.startswith(kind[0]):
+        if head.startswith(kind[0]) and (kind[1] != "bzip2" or _BZIP2.match(head)):
             return kind
-    return None
+    return _BARE_LZMA if file.extensions() & _LZMA_NAMES and _LZMA_HEAD.match(file.data) else None
 
 
 def knows(file: File) -> bool:
@@ -87,11 +104,12 @@ def open_(walk: Walk, file: File) -> None:
     if kind is None:
         return
     _, name, unpack = kind
-    if name == "lzma" and "lzma" not in file.mime and not file.extensions() & {"lzma", "tlz"}:
+    if name == "lzma" and "lzma" not in file.mime and not file.extensions() & _LZMA_NAMES:
         return  # three bytes are too weak a mark to call anything a packed file
     if not file.extensions() & {"svgz", "emz", "wmz"}:
         file.mark(FileClass.ARCHIVE, f"{name} archive")
-    walk.unpack(file, unpack(file.data), raw_names=_names(file, name))
+    start = _past_skipped(file.data)
+    walk.unpack(file, unpack(file.data[start:] if start else file.data), raw_names=_names(file, name))
 
 
 def _names(file: File, kind: str) -> list[str]:

@@ -379,6 +379,8 @@ class Walk:
 
     def _open(self, file: File) -> None:
         families = [family for family in self._families if family.knows(file)]
+        if not families and detect.is_archive(file.mime):
+            file.mark(FileClass.OPAQUE, "an archive of this kind cannot be opened here")
         if families and file.depth >= self.budget.depth:
             file.mark(FileClass.OPAQUE, "it is nested deeper than is opened")
             self.defects.append(
