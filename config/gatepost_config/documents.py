@@ -56,6 +56,9 @@ def load_settings(path: Path = DEFAULT_PATH) -> Settings:
         found["directory"] = folder / settings.directory
     named = {"logo": settings.notices.logo, "templates": settings.notices.templates}
     beside = {name: folder / path for name, path in named.items() if path is not None}
+    if settings.store.seal_hashes:
+        lists = [folder / each for each in settings.store.seal_hashes]
+        found["store"] = settings.store.model_copy(update={"seal_hashes": lists})
     if beside:
         found["notices"] = settings.notices.model_copy(update=beside)
     return settings.model_copy(update=found)

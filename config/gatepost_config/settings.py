@@ -160,6 +160,16 @@ class Store(Model):
         "them; each "
         "pair of roles can open by itself. Without one, sealed messages are kept in clear, though never shown.",
     )
+    seal_hashes: list[Path] = Field(
+        default=[],
+        description="Files of SHA-256 sums, one on a line: a message with such a file is sealed, whatever the "
+        "policy says. Read at start and reload; while any is named, every attachment is hashed.",
+    )
+    seal_tell: list[str] = Field(
+        default=[],
+        description="Roles that hear of such a message, without its content, the first of which reviews it; left "
+        "out, those that the policy marks as safeguarding.",
+    )
 
 
 class Keep(Model):

@@ -91,7 +91,12 @@ def open_gate(loaded: Loaded, *, store: Kept, standing: Standing, key: bytes) ->
             each.start()
         yield Gate(
             inspect=partial(
-                _inspect, inspectors=inspectors, limits=limits, memory=memory, texts=loaded.policy.reads_files
+                _inspect,
+                inspectors=inspectors,
+                limits=limits,
+                memory=memory,
+                texts=loaded.policy.reads_files,
+                known_files=bool(loaded.policy.known_files),
             ),
             policy=loaded.policy.remembering(memory),
             store=store,
@@ -115,12 +120,13 @@ def _inspect(
     limits: InspectionLimits,
     memory: Memory,
     texts: bool,
+    known_files: bool,
 ) -> Inspection:
-    """Inspection, with hashes also while some ruling is about a file: they cost a look at every byte.
+    """Inspection, with hashes also while a ruling or a list is about files: they cost a look at every byte.
 
     ``texts`` says whether the words of files are read, since some rule asks for them.
     """
-    wanted = hashes or memory.standing.names_files
+    wanted = hashes or known_files or memory.standing.names_files
     return inspect(content, deadline=deadline, hashes=wanted, inspectors=inspectors, limits=limits, texts=texts)
 
 

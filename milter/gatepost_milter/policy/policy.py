@@ -33,7 +33,7 @@ from gatepost_config.words import (
 from gatepost_milter.detect.domains_alike import Alike
 from gatepost_milter.detect.pages import DetectionError
 from gatepost_milter.inspection.model import Inspection
-from gatepost_milter.policy import document_tests
+from gatepost_milter.policy import document_tests, known_files
 from gatepost_milter.policy.content import Detectors, alike
 from gatepost_milter.policy.content_facts import IN_FILES
 from gatepost_milter.policy.evidence import evidence_of, merged
@@ -145,6 +145,7 @@ class Policy:
             if role.opens_case_for is not None
             for address in self.roles[name]
         }
+        self.known_files = known_files.load(settings, document)
         self.problems = tuple(_strangers(document, settings, directory))
         self._people = directory or Directory.of()
         self._domains = Domains(school=settings.school.domains)
@@ -204,6 +205,10 @@ class Policy:
         ways = [(case.plain, case.direction) for case in cases]
         subject = self.subject(transaction, inspection, sender=sender, ways=ways)
         findings = self._findings(subject, cases)
+        addresses = [case.address for case in cases]
+        known = self.known_files.finding(inspection.attachments, addresses=addresses)
+        if known is not None:
+            findings = [known, *findings]
         answers = _answers(subject)
         actions = _settle({case.address: _strictest(findings, case.address) for case in cases}, answers=answers)
         explanation = Explanation(
