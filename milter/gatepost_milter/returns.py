@@ -37,6 +37,7 @@ from gatepost_quarantine.tokens import (
     ReplyAddresses,
     TokenError,
     content_digest,
+    is_reply_address,
 )
 
 _WORDS = {"send": Choice.SEND, "withdraw": Choice.WITHDRAW}
@@ -113,10 +114,9 @@ class Returns:
 
         Mail that is also for somebody else is no reply: it is judged like any other.
         """
-        if not self.settings.sender_pages.reply_address:
-            return None
+        mailbox = self.settings.sender_pages.reply_address
         addresses = {path.address for path in transaction.recipients}
-        if not addresses or not all(self._addresses.owns(each) for each in addresses):
+        if not mailbox or not all(is_reply_address(each, mailbox=mailbox) for each in addresses):
             return None
         if inspection.automatic or not transaction.sender.address:
             return _taken(transaction, "automatic")

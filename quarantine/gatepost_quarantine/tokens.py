@@ -72,11 +72,6 @@ class ReplyAddresses:
         """The address that the sender of this message answers to."""
         return f"{self._local}+{held.id[:_ID_LETTERS]}-{self._mark(held)}@{self._domain}"
 
-    def owns(self, address: str) -> bool:
-        """Whether the address is one of ours, good or not."""
-        local, _, domain = address.casefold().rpartition("@")
-        return domain == self._domain and local.startswith(f"{self._local}+")
-
     def held_id(self, address: str) -> str:
         """The start of the id that an address of ours names; believed only once ``is_good`` says so."""
         local = address.casefold().rpartition("@")[0]
@@ -90,6 +85,13 @@ class ReplyAddresses:
         said = "\0".join(("gatepost sender reply", held.id, held.sender.casefold()))
         digest = hmac.new(self._key, said.encode("utf-8", "surrogateescape"), hashlib.sha256).digest()
         return b32encode(digest).decode().lower()[:_MARK_LETTERS]
+
+
+def is_reply_address(address: str, *, mailbox: str) -> bool:
+    """Whether the address is a plus-address of the reply mailbox, good or not. It takes no key to see that."""
+    local, _, domain = address.casefold().rpartition("@")
+    own, _, own_domain = mailbox.casefold().rpartition("@")
+    return domain == own_domain and local.startswith(f"{own}+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

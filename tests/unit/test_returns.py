@@ -267,6 +267,21 @@ def test_the_text_of_a_file_is_no_answer() -> None:
     assert spoken(seen) == (None, "")
 
 
+def test_other_mail_never_waits_for_the_store() -> None:
+    """Clean mail passes while the database is away; only what may be ours needs a key."""
+
+    class Away:
+        """A store that cannot be asked anything."""
+
+        def __getattr__(self, name: str) -> Any:
+            raise AssertionError(f"{name} was asked")
+
+    away: Any = Away()
+    asking = returns(away)
+    assert asking.released(transaction(ANNA)) is None
+    assert asking.replied(transaction(ANNA), inspection(ANNA), KNOWN) is None
+
+
 # In the gate
 
 
