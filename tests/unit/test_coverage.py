@@ -80,7 +80,7 @@ def test_without_a_policy_no_rule_serves_anything(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("rules: [size]", "rules: [sizes, size]", "clauses.yaml:8:49: there is no rule 'sizes'"),
+        ("rules: [size]", "rules: [sizes, size]", "clauses.yaml:8:41: there is no rule 'sizes'"),
         ("roles: [it]", "roles: [its]", "there is no role 'its'"),
         ("limits: [attachment_bytes]", "limits: [atachment_bytes]", "did you mean 'attachment_bytes'?"),
         ("retention.audit", "retention.audits", "did you mean 'retention.audit'?"),
