@@ -55,6 +55,8 @@ class Shelf(Protocol):
 
     def forget_history(self, *, pairs_before: int, counts_before: int, dry_run: bool = False) -> int: ...
 
+    def forget_rulings(self, before: datetime, *, dry_run: bool = False) -> int: ...
+
     def heads(self) -> Sequence[tuple[str, int, str, str]]: ...
 
 
@@ -199,6 +201,9 @@ class Retention:
         )
         if many:
             yield Done(what="history forgotten", many=many, why=keeps.correspondents.reason)
+        many = self._store.forget_rulings(self._before(keeps.records), dry_run=self._dry_run)
+        if many:
+            yield Done(what="rulings forgotten", many=many, why=keeps.records.reason)
         many = self._store.forget_cases(
             self._before(keeps.cases), actor=ACTOR, reason=keeps.cases.reason, dry_run=self._dry_run
         )

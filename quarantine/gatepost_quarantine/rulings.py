@@ -84,6 +84,10 @@ class Rulings(Protocol):
         """The rulings in force, oldest first; with ``over`` also those that are over."""
         ...
 
+    def forget_rulings(self, before: datetime, *, dry_run: bool = False) -> int:
+        """Remove rulings that were over before that moment; how many. Their events stay in the audit."""
+        ...
+
     def ruling_revision(self) -> int:
         """A number that grows with every change to the rulings."""
         ...

@@ -16,8 +16,10 @@ from email.utils import getaddresses
 from itertools import chain
 from typing import IO, Any, Protocol
 
+from gatepost_config.addresses import normalise
 from gatepost_quarantine.audit import Event, Verb
 from gatepost_quarantine.held import HeldMessage
+from gatepost_quarantine.rulings import Ruling
 from gatepost_quarantine.store import Filter, NotFoundError
 
 _MANY = 1_000_000
@@ -33,6 +35,8 @@ class Shelf(Protocol):
     def events(self, held_id: str) -> Sequence[Event]: ...
 
     def record(self, event: Event) -> None: ...
+
+    def rulings(self, *, over: bool = False) -> Sequence[Ruling]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +92,9 @@ def export(store: Shelf, address: str, file: IO[bytes], *, actor: str, reason: s
                 with_bytes += 1
             entries.append(entry)
         made.add_json("third-parties.json", third_parties)
-        made.add_json("index.json", _index(address, entries, reason=reason, actor=actor, now=now))
+        rulings = [_ruling(each) for each in store.rulings(over=True) if _names(each, address)]
+        index = _index(address, entries, reason=reason, actor=actor, now=now) | {"rulings": rulings}
+        made.add_json("index.json", index)
         sums = "".join(f"{digest}  {name}\n" for name, digest in sorted(made.hashes.items()))
         archive.writestr("SHA256SUMS", sums)
     return Exported(messages=len(found), with_bytes=with_bytes, third_parties=len(third_parties))
@@ -112,7 +118,8 @@ def _index(
         "made_at": now.isoformat(),
         "made_by": actor,
         "reason": reason,
-        "what_is_here": "Held messages that name this address as sender or recipient, with their decisions.",
+        "what_is_here": "Held messages that name this address as sender or recipient, with their "
+        "decisions; blocks and exemptions of the address.",
         "what_is_not": "Sealed mail, which is not searched; mail that was never held; addresses inside texts.",
         "before_handing_out": "Redact the people in third-parties.json where their rights outweigh the request.",
         "messages": list(entries),
@@ -139,6 +146,21 @@ def _entry(store: Shelf, held: HeldMessage, others: Sequence[str]) -> dict[str, 
             {"at": each.at.isoformat(), "what": each.verb.value, "who": each.actor, "reason": each.reason}
             for each in store.events(held.id)
         ],
+    }
+
+
+def _names(ruling: Ruling, address: str) -> bool:
+    return normalise(address) in {normalise(each) for each in (ruling.sender, ruling.recipient) if each}
+
+
+def _ruling(ruling: Ruling) -> dict[str, Any]:
+    return {
+        "kind": ruling.kind.value,
+        "rule": ruling.rule,
+        "made_at": ruling.made_at.isoformat(),
+        "until": (ruling.ended_at or ruling.expires_at).isoformat(),
+        "who": ruling.actor,
+        "reason": ruling.reason,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,9 @@ from gatepost_config.words import Action
 from gatepost_quarantine import notices
 from gatepost_quarantine.audit import Verb, verify
 from gatepost_quarantine.held import HeldMessage, NoticeKind, State
+from gatepost_quarantine.history import Batch
 from gatepost_quarantine.retention import Done, Retention, tell_heads
+from gatepost_quarantine.rulings import Ruling, RulingKind
 from gatepost_quarantine.sql import SqlStore
 from gatepost_quarantine.store import ConflictError, Filter, NotFoundError, OwedNotice
 
@@ -208,6 +210,21 @@ def test_bytes_records_notices_and_names_go_in_their_time(
         assert [
             name for name in (b"Meeting-about-Ann", b"meeting-about", b"rita", b"supplier.ex") if name in whole
         ] == []
+    assert go_round() == []
+
+
+def test_history_and_rulings_go_in_their_time(store: SqlStore, clock: Clock, go_round: Round) -> None:
+    """What is remembered about people is forgotten by the same daily round, and the round says so."""
+    day = clock().date().toordinal()
+    store.remember(Batch(wrote={b"a" * 12: day}, tallies={(day, "sent", b"a" * 12): 1}))
+    until = clock() + timedelta(hours=1)
+    store.add_ruling(Ruling(kind=RulingKind.BLOCK, sender="@a.example", reason="r", actor="a", expires_at=until))
+    clock.move(days=4)
+    assert whats(go_round()) == ["history forgotten"]
+    clock.move(days=362)
+    assert "rulings forgotten" in whats(go_round())
+    clock.move(days=40)
+    assert "history forgotten" in whats(go_round())
     assert go_round() == []
 
 

@@ -126,3 +126,16 @@ def test_a_ruling_that_says_nothing_cannot_be_made(clock: Clock, changes: dict[s
     """An exemption of everybody, or from everything, is not one."""
     with pytest.raises(ValueError, match=r"ruling|exemption"):
         ruling(clock, **changes)
+
+
+def test_a_ruling_is_forgotten_when_it_has_been_over_for_long(store: SqlStore, clock: Clock) -> None:
+    """It names people and says why; what is in force is never forgotten, however old it is."""
+    over, ended, lasting = ruling(clock), block(clock), ruling(clock, expires_at=clock() + timedelta(days=999))
+    for each in (over, ended, lasting):
+        store.add_ruling(each)
+    store.end_ruling(ended.id, kind=RulingKind.BLOCK, actor="bob", reason="a mistake")
+    clock.move(days=400)
+    assert store.forget_rulings(clock() - timedelta(days=401)) == 0
+    assert store.forget_rulings(clock() - timedelta(days=365), dry_run=True) == 2
+    assert store.forget_rulings(clock() - timedelta(days=365)) == 2
+    assert [each.id for each in store.rulings(over=True)] == [lasting.id]

@@ -72,6 +72,9 @@ class Shelf:
     def forget_history(self, *, pairs_before: int, counts_before: int, dry_run: bool = False) -> int:
         raise NotImplementedError
 
+    def forget_rulings(self, before: datetime, *, dry_run: bool = False) -> int:
+        raise NotImplementedError
+
     def ruling_revision(self) -> int:
         self._ask()
         return self.revision

@@ -23,7 +23,7 @@ revision = Table(
     Column("started", Integer, nullable=False),
 )
 
-# A block or an exemption. Rows are never removed by a program, only ended.
+# A block or an exemption. A row is never changed but to end it, and removed when records are forgotten.
 ruling = Table(
     "ruling",
     metadata,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from gatepost_quarantine.audit import Event, Verb
 from gatepost_quarantine.rulings import Ruling, RulingKind
@@ -78,6 +79,17 @@ class Ruled(Base):
         """See Rulings.ruling_revision."""
         with self._database.read() as connection:
             return int(connection.execute(select(revision.c.number).where(_NUMBER)).scalar_one())
+
+    def forget_rulings(self, before: datetime, *, dry_run: bool = False) -> int:
+        """See Rulings.forget_rulings."""
+        # Only a ruling in force can be ended, so what ended it came first.
+        over = func.coalesce(rulings_table.c.ended_at, rulings_table.c.expires_at)
+        mine = over < records.micros(before)
+        if dry_run:
+            with self._database.read() as connection:
+                return int(connection.execute(select(func.count()).where(mine)).scalar_one())
+        with self._database.write() as connection:
+            return int(connection.execute(delete(rulings_table).where(mine)).rowcount)
 
     def _revise(self, connection: Connection) -> None:
         connection.execute(update(revision).where(_NUMBER).values(number=revision.c.number + 1))
