@@ -472,3 +472,20 @@ def test_any_local_user_can_reach_the_listeners_unless_a_firewall_says_who() -> 
 def test_postfix_times_are_read(value: str, expected: int | None) -> None:
     """Postfix knows s, m, h, d and w."""
     assert postfix_checks.seconds(value) == expected
+
+
+def test_releases_by_the_front_door_need_no_listener_but_an_untouched_header() -> None:
+    """The port judges all other mail, so it must ask gatepost; and it must not complete what comes back."""
+    door = {"way": "front-door", "inbound": "127.0.0.1:25", "outbound": "127.0.0.1:25"}
+    given, chosen = postfix(services(smtp=service("25"))), settings(courier=door)
+    assert_broken(
+        listeners.release_inbound(given, chosen),
+        WARN,
+        says="local_header_rewrite_clients=permit_inet_interfaces",
+        mend="local_header_rewrite_clients=",
+    )
+    untouched = postfix(services(smtp=service("25", local_header_rewrite_clients="")))
+    assert_ok(listeners.release_outbound(untouched, chosen))
+    assert only(listeners.release_reach(given, chosen, "")).status is Status.SKIPPED
+    assert not listeners.is_release(chosen, service("25"))
+    assert listeners.is_release(settings(), release(10025))

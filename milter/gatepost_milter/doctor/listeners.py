@@ -27,8 +27,11 @@ _EMPTY = {
 
 
 def is_release(settings: Settings, service: Service) -> bool:
-    """Whether the service listens on a port that the courier sends to."""
-    return service.port in (_port(settings.courier.inbound), _port(settings.courier.outbound))
+    """Whether the service listens on a port that is for releases alone; the front door takes all mail."""
+    return settings.courier.way == "listeners" and service.port in (
+        _port(settings.courier.inbound),
+        _port(settings.courier.outbound),
+    )
 
 
 def release_inbound(postfix: Postfix, settings: Settings) -> Iterator[Diagnosis]:
@@ -47,6 +50,9 @@ def release_reach(postfix: Postfix, settings: Settings, firewall: str) -> Iterat
     ``firewall`` is the rule set of nftables as text; a rule that names the ports and the socket's owner
     (``skuid``) closes them.
     """
+    if settings.courier.way == "front-door":
+        yield skipped("releases come by the front door, where all mail is judged but them")
+        return
     ports = sorted({_port(settings.courier.inbound), _port(settings.courier.outbound)})
     here = [port for port in ports if any(service.port == port for service in postfix.services)]
     if not here:
@@ -85,6 +91,9 @@ def _release(postfix: Postfix, settings: Settings, role: str, place: str) -> Ite
             mend=f"postconf -M {service.key}, then choose a free port for courier.{role} in gatepost.yaml",
         )
         return
+    if settings.courier.way == "front-door":
+        yield from _front_door(postfix, service)
+        return
     faults = 0
     for diagnosis in (
         *_options(postfix, service),
@@ -95,6 +104,19 @@ def _release(postfix: Postfix, settings: Settings, role: str, place: str) -> Ite
         yield diagnosis
     if not faults:
         yield ok(f"{service.name} takes released mail as it should")
+
+
+def _front_door(postfix: Postfix, service: Service) -> Iterator[Diagnosis]:
+    """A release must reach the milter byte for byte, or its token no longer fits and it is held anew."""
+    clients = postfix.value("local_header_rewrite_clients", service)
+    if clients:
+        yield warn(
+            f"{service.key} has local_header_rewrite_clients={clients}: it completes the header of released mail, "
+            "which is then not known as ours and is held again",
+            mend=postfix.override(service, "local_header_rewrite_clients="),
+        )
+    else:
+        yield ok(f"{service.name} takes released mail back unchanged")
 
 
 def _options(postfix: Postfix, service: Service) -> Iterator[Diagnosis]:
