@@ -199,6 +199,7 @@ def test_every_page_passes_axe(desk: Desk, chromium: Chromium, theme: str) -> No
         window = Watched(context, url)
         window.sign_in("adm")
         found += _violations(window.go("/accounts"), "/accounts")
+        found += _violations(window.go("/try"), "/try")
         context.close()
     assert found == []
 
