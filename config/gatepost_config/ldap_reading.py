@@ -20,6 +20,9 @@ _RANGE = ";range="
 _ENDS = 100_000
 """Rounds for one group's ranges after which a server is taken for mad."""
 
+MOST = 1_000_000
+"""Entries that one search may find."""
+
 
 class LdapError(Exception):
     """The server could not be asked, or did not answer in full; the message says what it said."""
@@ -84,6 +87,8 @@ class Reader:
             cookie = next((each.cookie for each in controls if each.controlType == control.controlType), b"")
             if not cookie:
                 return entries
+            if len(entries) > MOST:
+                raise LdapError(f"below {base}: more than {MOST:,} entries; is the filter {wanted} meant?")
 
     def _entry(self, dn: str, values: Mapping[str, Sequence[bytes]]) -> Entry:
         whole: dict[str, tuple[bytes, ...]] = {}

@@ -11,6 +11,7 @@ import ldap
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ldap.controls import SimplePagedResultsControl
 
 from gatepost_config.directory_load import load_directory
 from gatepost_config.directory_sync import MARK, Made, SyncError, make, plan, write
@@ -241,6 +242,19 @@ def test_an_answer_that_is_not_whole_is_an_error() -> None:
 
     with pytest.raises(LdapError, match="Size limit exceeded"):
         Reader(Limited(1), page=5, timeout=5).search("DC=x", "(mail=*)", ["member"])
+
+
+def test_a_server_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says after each page that there is one more."""
+    again = SimplePagedResultsControl(True, size=5, cookie=b"more")
+
+    class Endless(Ranging):
+        def result3(self, *_: object, **__: object) -> tuple[int, list[tuple[str | None, Any]], int, list[Any]]:
+            return 1, [("CN=x", {})], 1, [again]
+
+    monkeypatch.setattr("gatepost_config.ldap_reading.MOST", 20)
+    with pytest.raises(LdapError, match="more than 20 entries"):
+        Reader(Endless(1), page=5, timeout=5).search("DC=x", "(mail=*)", ["mail"])
 
 
 @pytest.mark.parametrize(
