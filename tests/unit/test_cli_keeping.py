@@ -18,6 +18,7 @@ from gatepost_config.settings import Store
 from gatepost_milter.cli import main
 from gatepost_quarantine.audit import Verb
 from gatepost_quarantine.held import HeldMessage, State
+from gatepost_quarantine.rulings import Ruling, RulingKind
 from gatepost_quarantine.sql import SqlStore, open_store
 
 GATEWAY = "mx1.school.example"
@@ -200,6 +201,9 @@ def test_everything_about_one_person_in_a_zip(run: Run, store: SqlStore, tmp_pat
     gone = keep(store, b"from pat", sender="Pat@Family.example")
     keep(store, b"other", recipients=[recipient("not-" + pat)])
     store.delete(gone.id, actor="ann")
+    until = datetime.now(UTC) + timedelta(days=1)
+    for who in ("Pat@family.example", "@family.example"):
+        store.add_ruling(Ruling(kind=RulingKind.BLOCK, sender=who, reason="spam?", actor="ann", expires_at=until))
     output = tmp_path / "pat.zip"
     made = run("subject", "export", pat, "--output", str(output), "--reason", "request 9")
     assert made.exit_code == 0, made.output
@@ -214,6 +218,7 @@ def test_everything_about_one_person_in_a_zip(run: Run, store: SqlStore, tmp_pat
         others = json.loads(archive.read("third-parties.json"))
     kept = {each["id"]: each["file"] is not None for each in index["messages"]}
     assert kept == {mine.id: True, gone.id: False}
+    assert [(each["kind"], each["reason"]) for each in index["rulings"]] == [("block", "spam?")]
     assert set(others) == {"sam@family.example", "sales@supplier.example", "teacher@school.example"}
     (event,) = [link.event for link in store.chain(GATEWAY) if link.event.verb is Verb.SUBJECT_EXPORT]
     assert (event.recipient, event.reason) == (pat, "request 9")
