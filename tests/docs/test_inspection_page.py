@@ -13,6 +13,7 @@ import pytest
 from gatepost_milter.inspection import inspectors
 from gatepost_milter.inspection.containers import markup, pages, texts, walk
 from gatepost_milter.inspection.defects import DEFECTS, Severity
+from gatepost_milter.inspection.model import FileClass
 
 TABLE = "## Defects"
 
