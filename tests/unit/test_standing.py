@@ -186,6 +186,14 @@ def test_a_policys_own_rule_for_blocks_takes_the_place_of_the_built_in_one(tmp_p
     assert verdict.action is Action.REJECT
 
 
+def test_the_word_in_a_text_does_not_switch_the_built_in_rule_off(tmp_path: Path) -> None:
+    """A rule about building blocks must not leave a stolen account open."""
+    words = HOLD.replace("attachments.filter(a, a.executable)", "\"message.subject.contains('blocks')\"")
+    judge = standing(policy(tmp_path, words), block(sender="teacher@school.example"))
+    sent = judge.judge(transaction("a@outside.example", login="teacher"), inspection())
+    assert [each.rule for each in sent.findings] == [BLOCKED]
+
+
 @pytest.mark.parametrize("name", ["default", "kings-college"])
 def test_every_shipped_policy_enforces_blocks(name: str) -> None:
     """Somebody who types `gatepost block add` believes that it does something."""

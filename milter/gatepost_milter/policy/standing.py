@@ -6,6 +6,7 @@ is frozen; whoever follows the store puts a new ``Standing`` in the place of the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, tzinfo
@@ -23,6 +24,9 @@ PLACE_LENGTH = 400
 
 BLOCKED = "blocked-for-a-time"
 """The rule that enforces blocks where a policy document has none of its own that reads them."""
+
+
+_READS_BLOCKS = re.compile(r"\s*blocks\s*(\.|\Z)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +206,8 @@ def with_blocks(document: PolicyDocument) -> PolicyDocument:
 
     A block must hold under every policy: somebody who types ``gatepost block add`` believes that it does.
     """
-    if any("blocks" in text for rule in document.rules for text in (*rule.find, rule.when)):
+    # Only what begins with the fact surely finds it: the word may stand in a text, too.
+    if any(_READS_BLOCKS.match(find) for rule in document.rules for find in rule.find):
         return document
     roles = list(document.roles)
     queue = "it-support" if "it-support" in roles else next(iter(roles), "")
