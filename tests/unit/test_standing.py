@@ -11,7 +11,7 @@ import pytest
 from support.mail import DAY, attachment, inspection, policy, settings, transaction
 
 from gatepost_config.directory import ALWAYS, Directory, Kind, Person
-from gatepost_config.documents import load_policy
+from gatepost_config.documents import load_policy, shipped_policies
 from gatepost_config.words import Action, Finding
 from gatepost_milter.inspection.model import Attachment, FileClass
 from gatepost_milter.policy.policy import Policy, prepare
@@ -194,7 +194,7 @@ def test_the_word_in_a_text_does_not_switch_the_built_in_rule_off(tmp_path: Path
     assert [each.rule for each in sent.findings] == [BLOCKED]
 
 
-@pytest.mark.parametrize("name", ["default", "kings-college"])
+@pytest.mark.parametrize("name", shipped_policies())
 def test_every_shipped_policy_enforces_blocks(name: str) -> None:
     """Somebody who types `gatepost block add` believes that it does something."""
     judge = standing(prepare(load_policy(name), settings(), tested=False), block(sender="teacher@school.example"))
