@@ -158,7 +158,7 @@ def replace_file(
                 os.utime(descriptor, (written, written))
                 os.fsync(descriptor)
             fresh.replace(path)
-        except BaseException:
+        except BaseException:  # whatever ends this, a signal too, must not leave half a record behind
             fresh.unlink(missing_ok=True)
             raise
         _sync_folder(path.parent)

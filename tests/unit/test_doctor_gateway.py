@@ -9,13 +9,14 @@ import stat
 import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.doctor import assert_broken, assert_ok, only, settings
 
 from gatepost_config.errors import Problem
-from gatepost_config.settings import SenderPages
+from gatepost_config.settings import School, SenderPages, Settings
 from gatepost_config.words import PolicyRef
 from gatepost_milter.doctor import gateway_checks as checks
 from gatepost_milter.doctor import gateway_facts as facts
@@ -519,3 +520,34 @@ def test_a_listener_is_seen_and_its_absence_too() -> None:
         place = f"127.0.0.1:{listening.getsockname()[1]}"
         assert facts.listens(place)
     assert not facts.listens(place)
+
+
+def test_an_optional_unit_is_asked_about_only_where_it_is_used() -> None:
+    """The console may run on another machine; where it is enabled here, it has to run."""
+    runs = Unit(name="gatepost-milter.service", load="loaded", active="active", enabled="enabled")
+    absent = Unit(name="gatepost-console.service", load="not-found", active="inactive", enabled="", optional=True)
+    assert_ok(checks.units([runs, absent]))
+    dead = replace(absent, load="loaded", enabled="enabled", active="failed")
+    assert_broken(
+        checks.units([runs, dead]),
+        FAIL,
+        says="gatepost-console.service is failed",
+        mend="systemctl start gatepost-console.service",
+    )
+
+
+def test_what_is_sealed_needs_a_key() -> None:
+    """Without one such mail is kept in clear: never shown, but there for whoever reads the disk."""
+    bare = Settings(school=School(name="S", domains=["school.example"]))
+    keyed = bare.model_copy(update={"store": bare.store.model_copy(update={"seal_keys": ["k"]})})
+    assert_broken(checks.seal(bare, ["abuse"]), FAIL, says="abuse would seal mail", mend="gatepost seal new-key")
+    assert_ok(checks.seal(keyed, ["abuse"]))
+    assert only(checks.seal(bare, [])).status is SKIPPED
+
+
+def test_templates_that_do_not_load_are_told_with_their_place() -> None:
+    """The courier would not start with them after its next restart."""
+    school = Settings(school=School(name="S", domains=["school.example"]))
+    problem = Problem(Path("/etc/gatepost/templates/notice.txt"), 3, 1, "'sbject' is undefined")
+    assert_broken(checks.notices(school, [problem]), FAIL, says="notice.txt:3:1", mend="gatepost notice preview")
+    assert_ok(checks.notices(school, []))

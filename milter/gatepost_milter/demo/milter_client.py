@@ -117,7 +117,7 @@ class MilterClient:
             letter, data = self._receive()
             if letter != b"O" or len(data) < _OPTIONS.size:
                 raise MilterGoneError("the filter did not negotiate")
-        except BaseException:
+        except BaseException:  # whatever ends this, Ctrl-C too: the filter would wait for a client that is gone
             self.hang_up()
             raise
         _, self.actions, steps = _OPTIONS.unpack_from(data)

@@ -159,7 +159,7 @@ class PrivatePostfix:
     def __enter__(self) -> PrivatePostfix:
         try:
             self.start()
-        except BaseException:
+        except BaseException:  # __exit__ is not called then, and Ctrl-C must not leave a Postfix running
             self.stop()
             raise
         return self

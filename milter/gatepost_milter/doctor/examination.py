@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from gatepost_config.directory import Directory
-from gatepost_config.documents import is_path, load_settings
+from gatepost_config.documents import is_path, load_policy, load_settings
 from gatepost_config.errors import ConfigError, Problem
 from gatepost_config.settings import Settings
 from gatepost_config.words import Action, Mode
@@ -20,6 +20,7 @@ from gatepost_milter.doctor.diagnosis import Diagnosis, Result, fail, skipped
 from gatepost_milter.doctor.gateway_facts import DirectoryFacts, Disk, Located
 from gatepost_milter.doctor.postconf import PostconfError, Postfix
 from gatepost_milter.policy import policy as policies
+from gatepost_quarantine import samples
 
 
 class Examination:
@@ -147,6 +148,29 @@ class Examination:
         answers = bool(asking and pages.public_url) and gateway_facts.listens(pages.listen)
         yield from gateway_checks.sender_pages(pages, asking, answers=answers)
 
+    def notices(self) -> Iterator[Diagnosis]:
+        """The school's own templates and logo."""
+        try:
+            samples.load(self.settings)
+        except ConfigError as error:
+            yield from gateway_checks.notices(self.settings, error.problems)
+        else:
+            yield from gateway_checks.notices(self.settings, ())
+
+    def seal(self) -> Iterator[Diagnosis]:
+        """The key that sealed mail is encrypted to, if anything is sealed."""
+        try:
+            document = load_policy(self.settings.policy)
+        except ConfigError:
+            yield skipped("the policy does not load")
+            return
+        sealing = [
+            each.id for each in document.rules if each.mode is Mode.ENFORCE and Action.SEAL in each.action.values()
+        ]
+        if self.settings.store.seal_hashes:
+            sealing.append("store.seal_hashes")
+        yield from gateway_checks.seal(self.settings, sealing)
+
     def disks(self) -> Iterator[Diagnosis]:
         """Room for the store, the spool and Postfix's queue."""
         places: list[tuple[str, Path]] = [("spool", self.settings.spool.directory)]
@@ -184,6 +208,8 @@ CHECKS: Mapping[str, Callable[[Examination], Iterable[Diagnosis]]] = {
     "settings": lambda it: gateway_checks.settings(it.settings_path, it.loaded[1], found=it.loaded[0] is not None),
     "policy": Examination.policy,
     "sender-pages": Examination.sender_pages,
+    "notices": Examination.notices,
+    "seal": Examination.seal,
     "directory": lambda it: gateway_checks.directory(it.directory[0]),
     "permissions": Examination.permissions,
     "socket": Examination.socket,

@@ -65,6 +65,28 @@ def policy(
         yield warn(_place(doubt), mend=doubt.remedy or f"edit {doubt.path}")
 
 
+def notices(settings: Settings, problems: Sequence[Problem]) -> Iterator[Diagnosis]:
+    """The school's own templates and logo must be usable; else couriers do not start with them."""
+    for problem in problems:
+        yield fail(_place(problem), mend=problem.remedy or "gatepost notice preview --to FOLDER")
+    if not problems:
+        whose = "the school's" if settings.notices.templates is not None else "the shipped"
+        yield ok(f"every notice can be written with {whose} templates")
+
+
+def seal(settings: Settings, sealing: Sequence[str]) -> Iterator[Diagnosis]:
+    """What is to be sealed needs a key to be sealed to. ``sealing`` is what seals: rules, or the lists."""
+    if settings.store.seal_keys:
+        yield ok(f"{len(settings.store.seal_keys)} seal keys are set; try both halves once a year")
+    elif sealing:
+        yield fail(
+            f"{', '.join(sealing)} would seal mail, and no seal key is set: it would be kept in clear, unseen",
+            mend="gatepost seal new-key --role ROLE --role ROLE --into DIRECTORY",
+        )
+    else:
+        yield skipped("nothing is sealed under this policy")
+
+
 def sender_pages(configured: SenderPages, asking: Sequence[str], *, answers: bool) -> Iterator[Diagnosis]:
     """Senders who are asked must be able to answer. ``asking`` are the rules that hold with confirm."""
     if not asking:
@@ -293,7 +315,8 @@ def units(found: Sequence[Unit] | None) -> Iterator[Diagnosis]:
         yield skipped("systemd does not run here")
         return
     faults = 0
-    for unit in found:
+    wanted = [each for each in found if not each.optional or each.enabled == "enabled" or each.active == "active"]
+    for unit in wanted:
         if unit.load != "loaded":
             faults += 1
             yield fail(
@@ -314,7 +337,7 @@ def units(found: Sequence[Unit] | None) -> Iterator[Diagnosis]:
             faults += 1
             yield warn(f"{unit.name} does not start at boot", mend=f"systemctl enable {unit.name}")
     if not faults:
-        yield ok("both services run and start at boot")
+        yield ok(f"{' '.join(each.name for each in wanted)}: running, and started at boot")
 
 
 def may(user: User, entry: Entry, wanted: int) -> bool:

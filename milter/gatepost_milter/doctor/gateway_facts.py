@@ -31,7 +31,9 @@ from gatepost_quarantine.sql.migrate import HEAD
 from gatepost_quarantine.store import StoreError
 
 SERVICE_USER = "gatepost"
-UNITS = ("gatepost-milter.service", "gatepost-courier.service")
+UNITS = ("gatepost-milter.service", "gatepost-courier.service", "gatepost-expire.timer")
+OPTIONAL_UNITS = ("gatepost-console.service", "gatepost-pages.service")
+"""Which may run on another machine, or not at all."""
 _PATIENCE = 5.0
 """Seconds for one look: a connection, a command, a walk through the database."""
 
@@ -140,13 +142,14 @@ class Clock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """A systemd unit, in systemd's own words."""
+    """A systemd unit, in systemd's own words. Where an optional one is not installed, nothing is wrong."""
 
     name: str
     load: str
     active: str
     enabled: str
     restarts: int = 0
+    optional: bool = False
 
 
 def user(name: str) -> User | None:
@@ -264,7 +267,7 @@ def units() -> tuple[Unit, ...] | None:
     """gatepost's units; None where systemd does not run."""
     if not Path("/run/systemd/system").is_dir():
         return None
-    return tuple(_unit(name) for name in UNITS)
+    return tuple(_unit(name) for name in (*UNITS, *OPTIONAL_UNITS))
 
 
 def firewall() -> str:
@@ -288,7 +291,7 @@ def _connect(address: str) -> socket.socket:
     try:
         connection.settimeout(_PATIENCE)
         connection.connect(address)
-    except BaseException:
+    except BaseException:  # whatever ends this, a signal too, must not leave the socket open
         connection.close()
         raise
     return connection
@@ -385,6 +388,7 @@ def _unit(name: str) -> Unit:
         active=told.get("ActiveState", ""),
         enabled=told.get("UnitFileState", ""),
         restarts=int(restarts) if restarts.isdigit() else 0,
+        optional=name in OPTIONAL_UNITS,
     )
 
 
