@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from sqlalchemy import delete, select
 from support.quarantine import Clock, chunks, explanation, finding, held
 
 from gatepost_config import settings
@@ -15,6 +18,8 @@ from gatepost_config.words import Direction
 from gatepost_quarantine.held import HeldMessage, State
 from gatepost_quarantine.review import Place, Sight, Wanted
 from gatepost_quarantine.sql import SqlReview, SqlStore, open_review
+from gatepost_quarantine.sql.migrations.versions import counting
+from gatepost_quarantine.sql.schema import rule_day
 
 DSL = frozenset({"dsl", "head"})
 SIGHTS = [
@@ -130,3 +135,20 @@ def test_counts_and_names_speak_only_of_what_may_be_seen(both: tuple[SqlStore, S
             late = clock() - timedelta(hours=4)
             newer = [each for each in waiting if made[each][0].received_at > late]
             assert review.newer(late, sight=sight).count == len(newer)
+
+
+def test_what_an_older_gatepost_held_is_counted_by_the_upgrade(
+    both: tuple[SqlStore, SqlReview], clock: Clock
+) -> None:
+    """The migration comes to the numbers that every hold since has kept, also for what no rule held."""
+    store, _review = both
+    fill(store, clock)
+    store.hold(held(b"x", explanation=explanation([TO], findings=())), content=chunks(b"x"))
+    every = select(rule_day).order_by(*rule_day.primary_key.columns)
+    with store._database.write() as connection:
+        kept = connection.execute(every).all()
+        connection.execute(delete(rule_day))
+        with Operations.context(MigrationContext.configure(connection)):
+            counting._count()
+        assert connection.execute(every).all() == kept
+    assert sum(row.held for row in kept) > len({row.rule for row in kept}) > 3
