@@ -134,19 +134,17 @@ def test_a_wrong_an_old_and_a_gone_link_look_and_last_the_same(counter: Counter)
     assert len({each.text for each in pages.values()}) == 1
     assert "Trip to York" not in pages["old"].text
     assert counter.states(message) == [State.HELD, State.HELD]
-    slow = application(counter.settings, store=counter.store, turnstile=Turnstile(burst=1e9, rate=1e9))
-    client = type(counter.client)(slow)
-
-    def median(path: str) -> float:
-        took = []
-        for _ in range(30):
+    open_to_all = Turnstile(burst=1e9, rate=1e9)
+    client = type(counter.client)(application(counter.settings, store=counter.store, turnstile=open_to_all))
+    took: dict[str, list[float]] = {never: [], "/" + "x" * len(never): []}
+    for _ in range(40):
+        for path, times in took.items():
             began = time.perf_counter()
             client.get(path)
-            took.append(time.perf_counter() - began)
-        return statistics.median(took)
-
-    times = [median(never), median("/" + "x" * 150)]
-    assert max(times) < 2 * min(times)
+            times.append(time.perf_counter() - began)
+    # By turns, and the quickest quarter of each: a machine that is busy with other things is no difference.
+    quick = [statistics.median(sorted(times)[:10]) for times in took.values()]
+    assert max(quick) < 1.5 * min(quick)
 
 
 def test_every_answer_is_guarded(counter: Counter) -> None:
