@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import statistics
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+import httpx2
 import pytest
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import expect
@@ -16,6 +20,7 @@ from support.quarantine import Clock, finding
 from support.senders import ANNA, LETTER, Counter, exposed, waiting
 
 from gatepost_config.words import Action, Evidence
+from gatepost_milter.demo.gateway import Process
 from gatepost_quarantine.audit import Verb
 from gatepost_quarantine.held import Choice, HeldMessage, State
 from gatepost_quarantine.sender.turnstile import Turnstile
@@ -292,6 +297,35 @@ def test_everybody_can_use_it(
             assert [each for each in heights if each < 44] == [], name
             page.screenshot(path=str(tmp_path / f"{name}-{width}-{theme}.png"), full_page=True)
         context.close()
+
+
+@pytest.mark.slow
+@pytest.mark.e2e
+def test_the_service_answers_and_ends(tmp_path: Path) -> None:
+    """``gatepost pages`` as the service manager runs it; its log has no token in it."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = f"127.0.0.1:{free.getsockname()[1]}"
+    counter = Counter(tmp_path)
+    message = counter.keep(waiting(received_at=datetime.now(UTC)))
+    link = counter.link(message)
+    document = {
+        "school": {"name": "Park School", "domains": ["school.example"]},
+        "gateway": "mx1.school.example",
+        "store": {"url": counter.settings.store.url, "free_floor": 0},
+        "sender_pages": {"listen": place, "public_url": "https://mail.school.example"},
+    }
+    (tmp_path / "gatepost.yaml").write_text(json.dumps(document), encoding="utf-8")
+    service = Process("pages", "--config", str(tmp_path / "gatepost.yaml"))
+    try:
+        assert service.wait_for(lambda line: line["event"] == "listening", seconds=30), service.tail()
+        with httpx2.Client(base_url=f"http://{place}", transport=httpx2.HTTPTransport(retries=8)) as client:
+            assert OPEN in client.get(link).text
+            assert client.post(link, data={"choice": "withdraw"}).status_code == 303
+    finally:
+        service.stop()
+    assert counter.states(message) == [State.WITHDRAWN, State.WITHDRAWN]
+    assert link[1:] not in service.tail(1000)
+    counter.store.close()
 
 
 def test_the_letter_is_not_in_the_page(counter: Counter) -> None:
