@@ -322,6 +322,10 @@ class Notices(Model):
         default=None,
         description="Folder of templates to use instead of ours of the same name; see `gatepost notice preview`.",
     )
+    released: bool = Field(
+        default=False,
+        description="Whether a known sender is told when what a reviewer released has been delivered.",
+    )
     person_limit: int = Field(
         default=10, ge=1, description="Notices to one person in an hour; what is above comes later, in one mail."
     )

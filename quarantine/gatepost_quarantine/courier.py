@@ -127,6 +127,8 @@ class _Result:
     held_id: str
     overdue: bool = False
     """A notice that has been tried for long enough: if it fails now, it is given up."""
+    owes: tuple[Notice, ...] = ()
+    """Notices that are owed once the store has it that the mail was accepted."""
 
 
 def main(load: Callable[[], Settings]) -> int:
@@ -280,7 +282,21 @@ class Courier:
             # The bytes could not be read to their end, and no dot was sent.
             replies = [smtp.Reply(0, f"gatepost: {error}")] * len(job.mail.targets)
         by_address = dict(zip((each.address for each in job.mail.targets), replies, strict=True))
-        self._keep([self._result(each, by_address[_address(each)], job.held_id) for each in group])
+        results = [self._result(each, by_address[_address(each)], job.held_id) for each in group]
+        arrived = [each for each in group if by_address[_address(each)].accepted]
+        told = self._good_news([each for each in arrived if isinstance(each, OwedRelease)])
+        if told:
+            first = results.index(next(each for each in results if each.row == arrived[0].row))
+            results[first] = replace(results[first], owes=told)
+        self._keep(results)
+
+    def _good_news(self, arrived: Sequence[OwedRelease]) -> tuple[Notice, ...]:
+        """What a known sender is told when a reviewer's release has arrived, not when it was their own answer."""
+        if not self._settings.notices.released or not arrived:
+            return ()
+        held = arrived[0].held
+        others = [each.recipient.address for each in arrived if each.recipient.decided_by != held.sender]
+        return notices.released(held, gateway=self._settings.gateway, recipients=others) if others else ()
 
     def _looked_at(self, group: Sequence[OwedRelease | OwedNotice]) -> Sequence[OwedRelease | OwedNotice]:
         """What may be sent. A release that another policy held is judged again, and held again if that objects.
@@ -424,7 +440,7 @@ class Courier:
             reply = str(result.reply) if result.reply.code else result.reply.text
             facts = {"row": result.row, "held_id": result.held_id, "attempts": result.attempts, "reply": reply}
             if result.reply.accepted:
-                self._store.sent(result.row, reply=reply, actor=ACTOR)
+                self._store.sent(result.row, reply=reply, actor=ACTOR, notices=result.owes)
                 log.info("sent", **facts)
             elif result.reply.permanent or result.overdue:
                 self._store.failed(result.row, reply=reply, retry_in=None, actor=ACTOR)

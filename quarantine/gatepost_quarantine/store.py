@@ -237,8 +237,8 @@ class Store(Protocol):
         """Keep a notice's bytes before its first try, so that every resend is byte-equal."""
         ...
 
-    def sent(self, row: int, *, reply: str, actor: str) -> None:
-        """The mail was accepted with this SMTP reply: done."""
+    def sent(self, row: int, *, reply: str, actor: str, notices: Sequence[Notice] = ()) -> None:
+        """The mail was accepted with this SMTP reply: done. The notices are owed the first time this is said."""
         ...
 
     def failed(self, row: int, *, reply: str, retry_in: float | None, actor: str) -> None:

@@ -450,3 +450,31 @@ def test_a_notice_that_nobody_takes_is_given_up_after_days_and_a_release_never(
     assert states(store, message) == [State.RELEASING]
     (given_up,) = [link.event for link in store.chain(GATEWAY) if link.event.verb is Verb.NOTICE_GIVEN_UP]
     assert given_up.details["reply"] == "452 4.2.2 mailbox full"
+
+
+def test_a_known_sender_is_told_once_that_a_release_has_arrived(
+    store: SqlStore, settings: Settings, inbound: Sink, outbound: Sink
+) -> None:
+    """If the school wants it so; not before the mail server has it, and not of what one sent on oneself."""
+    wanted = settings.model_copy(update={"notices": settings.notices.model_copy(update={"released": True})})
+    mine = held(
+        sender="ann@school.example",
+        envelope=Envelope(sender="ann@school.example", login="ann"),
+        recipients=[recipient("a@school.example"), recipient("b@school.example")],
+    )
+    message = released(store, mine, recipients=["a@school.example"])
+    work(settings, store)
+    assert outbound.mails == []
+    store.release(message.id, recipients=["b@school.example"], actor="reviewer")
+    work(wanted, store)
+    work(wanted, store)
+    (told,) = outbound.mails
+    assert told.recipients == ("ann@school.example",)
+    assert b"Subject: Auto: delivered: Invoice" in told.content
+    own = held(key="own", sender="ann@school.example", envelope=Envelope(sender="ann@school.example", login="ann"))
+    store.hold(own, content=chunks(MESSAGE))
+    store.release(own.id, actor="ann@school.example")
+    work(wanted, store)
+    work(wanted, store)
+    assert len(inbound.mails) == 3
+    assert len(outbound.mails) == 1

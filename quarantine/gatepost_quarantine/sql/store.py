@@ -315,10 +315,12 @@ class SqlStore(SecondLook, Answering, Cased, Ruled, Remembering, Sealing, Keepin
         with self._database.write() as connection:
             outbox.keep_rendered(connection, row, rendered)
 
-    def sent(self, row: int, *, reply: str, actor: str) -> None:
+    def sent(self, row: int, *, reply: str, actor: str, notices: Sequence[Notice] = ()) -> None:
         """See Store.sent."""
         with self._database.write() as connection:
             events = outbox.sent(connection, row, reply=records.clean(reply), actor=actor, now=self._now())
+            if events:
+                outbox.owe_notices(connection, notices, held_id="", now=self._now())
             chain.append(connection, self._gateway, events)
 
     def failed(self, row: int, *, reply: str, retry_in: float | None, actor: str) -> None:
