@@ -14,7 +14,6 @@ from typing import Protocol
 from gatepost_config.words import Direction
 from gatepost_quarantine.held import HeldMessage, State
 
-
 CHOICES = 40
 """Choices of one kind that one person may keep."""
 
