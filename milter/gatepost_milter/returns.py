@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from itertools import chain
 from typing import Protocol
 
 import structlog
@@ -36,11 +35,15 @@ from gatepost_quarantine.tokens import (
     ReleaseTokens,
     ReplyAddresses,
     TokenError,
+    body_digest,
     content_digest,
     is_reply_address,
 )
 
 _WORDS = {"send": Choice.SEND, "withdraw": Choice.WITHDRAW}
+_ADDED = 3
+"""Fields that Postfix may add: Message-Id, Date, From (local_header_rewrite_clients)."""
+
 _QUOTE = re.compile(r"\s*(>|--\s*$|-{4,}|_{4,}|(From|Sent|To|Subject):|On .{1,200} wrote:)")
 _ONLY_REPLIES = "This address only takes a sender's own answer about a held message, sent while signed in."
 
@@ -92,11 +95,13 @@ class Returns:
         if place is None:
             return None
         rest = [each for number, each in enumerate(transaction.headers) if number != place]
-        digest = content_digest(chain([header_block(rest)], transaction.body()))
+        body = body_digest(transaction.body())
+        # Postfix completes the header of a local client's mail: what it adds comes after all that was sent.
+        digests = {content_digest(header_block(rest[: len(rest) - added]), body) for added in range(_ADDED + 1)}
         recipients = [path.address for path in transaction.recipients]
         try:
             token = transaction.headers[place][1].strip().decode("ascii", "replace")
-            read = self._tokens.read(token, digest, recipients, now=datetime.now(UTC))
+            read = self._tokens.read(token, digests, recipients, now=datetime.now(UTC))
             if not self.desk.spend(read.nonce, until=read.until):
                 raise TokenError("the token is spent")
         except TokenError as error:

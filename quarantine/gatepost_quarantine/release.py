@@ -11,10 +11,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from email.utils import format_datetime
+from itertools import chain
 
 from gatepost_config.words import Direction
 from gatepost_quarantine.held import Envelope, HeldMessage
-from gatepost_quarantine.tokens import RELEASE_HEADER, ReleaseTokens, content_digest
+from gatepost_quarantine.tokens import RELEASE_HEADER, ReleaseTokens, body_digest, content_digest
 
 _COLUMNS = 78
 _WORD = 64
@@ -22,6 +23,7 @@ _WORD = 64
 
 _NOT_A_NAME = re.compile(r"[^A-Za-z0-9._:\[\]-]")
 _PROTOCOL = re.compile(r"[A-Z0-9]{1,20}\Z")
+_HEADER_END = b"\r\n\r\n"
 _UNAVAILABLE = "[UNAVAILABLE]"
 _XFORWARD_LIMIT = 255
 
@@ -37,7 +39,9 @@ def front_door(content: Iterable[bytes], *, recipients: Iterable[str], key: byte
 
     It is for exactly these bytes and recipients, for once, and for a short time; the gateway takes it off.
     """
-    token = ReleaseTokens(key).make(content_digest(iter(content)), recipients, now=now)
+    header, body = _split(content)
+    digest = content_digest(header, body_digest(body))
+    token = ReleaseTokens(key).make(digest, recipients, now=now)
     return f"{RELEASE_HEADER}: {token}\r\n".encode("ascii")
 
 
@@ -91,6 +95,17 @@ def forwarded_client(envelope: Envelope, *, queue_id: str) -> Mapping[str, str]:
 def goes_inbound(direction: Direction) -> bool:
     """Whether a recipient's copy goes to the inbound release listener; all else needs the DKIM signer."""
     return direction is Direction.INBOUND
+
+
+def _split(content: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """The header with the empty line that ends it, and the body in pieces."""
+    pieces, start = iter(content), bytearray()
+    for piece in pieces:
+        start += piece
+        end = start.find(_HEADER_END) + len(_HEADER_END)
+        if end >= len(_HEADER_END):
+            return bytes(start[:end]), chain([bytes(start[end:])], pieces)
+    return bytes(start), iter(())
 
 
 def _tcp_info(envelope: Envelope) -> list[str]:

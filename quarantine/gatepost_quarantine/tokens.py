@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import secrets
 from base64 import b32encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -113,24 +113,31 @@ class ReleaseTokens:
         until = int((now + RELEASE_LIFETIME).timestamp())
         return _text(self._signer.dumps([secrets.token_hex(12), digest, _listed(recipients), until]))
 
-    def read(self, token: str, digest: str, recipients: Iterable[str], *, now: datetime) -> ReleasePass:
-        """The pass that the token is for this message. Raises TokenError."""
+    def read(
+        self, token: str, digests: Collection[str], recipients: Iterable[str], *, now: datetime
+    ) -> ReleasePass:
+        """The pass that the token is for a message of one of these digests. Raises TokenError."""
         nonce, signed, listed, until = _loaded(self._signer, token, (str, str, str, int))
         if now.timestamp() >= until:
             raise TokenError("the token is too old")
-        if signed != digest:
+        if signed not in digests:
             raise TokenError("the token is for another message")
         if listed != _listed(recipients):
             raise TokenError("the token is for other recipients")
         return ReleasePass(nonce=nonce, until=datetime.fromtimestamp(until, UTC))
 
 
-def content_digest(pieces: Iterator[bytes]) -> str:
-    """The SHA-256 of a message in wire form, hexadecimal."""
+def content_digest(header: bytes, body: bytes) -> str:
+    """The digest of a message from the SHA-256 of its body and its header with the empty line after it."""
+    return hashlib.sha256(hashlib.sha256(header).digest() + body).hexdigest()
+
+
+def body_digest(pieces: Iterable[bytes]) -> bytes:
+    """The SHA-256 of a body."""
     digest = hashlib.sha256()
     for piece in pieces:
         digest.update(piece)
-    return digest.hexdigest()
+    return digest.digest()
 
 
 def _signer(key: bytes, purpose: str) -> URLSafeSerializer:

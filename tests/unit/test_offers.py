@@ -21,7 +21,15 @@ from gatepost_quarantine.held import HeldMessage, Notice, NoticeKind
 from gatepost_quarantine.notices import Offer
 from gatepost_quarantine.offers import offer
 from gatepost_quarantine.store import NotFoundError
-from gatepost_quarantine.tokens import Claim, Links, ReleaseTokens, ReplyAddresses, TokenError, content_digest
+from gatepost_quarantine.tokens import (
+    Claim,
+    Links,
+    ReleaseTokens,
+    ReplyAddresses,
+    TokenError,
+    body_digest,
+    content_digest,
+)
 
 KEY = b"k" * 32
 NOW = datetime(2026, 11, 20, 9, 1, tzinfo=UTC)
@@ -184,12 +192,12 @@ def test_a_reply_address_is_for_one_message_and_its_sender() -> None:
 def test_a_release_token_is_for_these_bytes_and_these_recipients() -> None:
     """Nothing else passes with it, and not for long."""
     signer = ReleaseTokens(KEY)
-    digest = content_digest(iter([b"one ", b"message"]))
+    digest = content_digest(b"From: a\r\n\r\n", body_digest([b"one ", b"message"]))
     token = signer.make(digest, ["b@x.example", "a@x.example"], now=NOW)
-    read = signer.read(token, digest, ["a@x.example", "b@x.example"], now=NOW)
+    read = signer.read(token, {digest}, ["a@x.example", "b@x.example"], now=NOW)
     assert read.until > NOW
-    assert read.nonce != signer.read(signer.make(digest, [], now=NOW), digest, [], now=NOW).nonce
+    assert read.nonce != signer.read(signer.make(digest, [], now=NOW), {digest}, [], now=NOW).nonce
     for changed in ((digest, ["a@x.example"], NOW), ("0" * 64, ["a@x.example", "b@x.example"], NOW),
                     (digest, ["a@x.example", "b@x.example"], read.until)):  # fmt: skip
         with pytest.raises(TokenError):
-            signer.read(token, changed[0], changed[1], now=changed[2])
+            signer.read(token, {changed[0]}, changed[1], now=changed[2])

@@ -33,6 +33,7 @@ from gatepost_quarantine.tokens import (
     REPLY_KEY,
     ReleaseTokens,
     ReplyAddresses,
+    body_digest,
     content_digest,
 )
 
@@ -65,7 +66,7 @@ def arriving(
     store: SqlStore, *, recipients: Sequence[str] = (ANNA,), token: str = "", body: bytes = BODY
 ) -> Transaction:
     """A release as the front door shows it, with its token or another one."""
-    digest = content_digest(iter([header_block(FIELDS), BODY]))
+    digest = content_digest(header_block(FIELDS), body_digest([BODY]))
     signed = ReleaseTokens(store.key(RELEASE_KEY)).make(digest, [ANNA], now=datetime.now(UTC))
     headers = ((RELEASE_HEADER.encode(), f" {token or signed}".encode()), *FIELDS)
     return transaction(*recipients, login="", headers=headers, body=body)
@@ -80,6 +81,19 @@ def test_our_own_release_passes_once_and_loses_its_token(store: SqlStore) -> Non
     assert [(each.name, each.index) for each in answer.remove] == [(RELEASE_HEADER, 1)]
     assert (answer.add, answer.delete) == ((), ())
     assert returns(store).released(came) is None, "replayed"
+
+
+def test_what_postfix_adds_at_the_end_of_the_header_does_no_harm(store: SqlStore) -> None:
+    """A letter without Date goes out once, not round and round; a field before the others is not ours."""
+    mine = arriving(store)
+    date = (b"Date", b" Sun, 22 Nov 2026 17:00:00 +0000")
+    in_front = replace(
+        mine, headers=(date, *mine.headers), content=Spool.of(header_block([date, *mine.headers]) + BODY)
+    )
+    assert returns(store).released(in_front) is None
+    completed = (*mine.headers, date)
+    added = replace(mine, headers=completed, content=Spool.of(header_block(completed) + BODY))
+    assert returns(store).released(added) is not None
 
 
 @pytest.mark.parametrize(

@@ -111,8 +111,8 @@ def _front_door(postfix: Postfix, service: Service) -> Iterator[Diagnosis]:
     clients = postfix.value("local_header_rewrite_clients", service)
     if clients:
         yield warn(
-            f"{service.key} has local_header_rewrite_clients={clients}: it completes the header of released mail, "
-            "which is then not known as ours and is held again",
+            f"{service.key} has local_header_rewrite_clients={clients}: it completes the header of released mail. "
+            "That is no longer what was signed, and where addresses change, it is held again",
             mend=postfix.override(service, "local_header_rewrite_clients="),
         )
     else:
