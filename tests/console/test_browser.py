@@ -394,6 +394,7 @@ def test_the_end_of_a_sign_in_is_told_and_what_was_typed_outlives_it(tmp_path: P
         page.locator("input[name=password]").fill(PASSWORD)
         page.keyboard.press("Enter")
         page.wait_for_url(f"**/held/{message.id}")
+        expect(dialogue).to_be_visible()
         page.keyboard.press("Escape")
         expect(page.get_by_label("Note for your colleagues")).to_have_value("The parent has rung twice")
         page.get_by_role("button", name="Keep the note").click()
