@@ -120,8 +120,10 @@ class Returns:
         Mail that is also for somebody else is no reply: it is judged like any other.
         """
         mailbox = self.settings.sender_pages.reply_address
+        if not mailbox:
+            return None
         addresses = {path.address for path in transaction.recipients}
-        if not mailbox or not all(is_reply_address(each, mailbox=mailbox) for each in addresses):
+        if not addresses or not all(is_reply_address(each, mailbox=mailbox) for each in addresses):
             return None
         if inspection.automatic or not transaction.sender.address:
             return _taken(transaction, "automatic")
