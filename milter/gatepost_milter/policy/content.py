@@ -26,6 +26,9 @@ from gatepost_milter.detect.structure import Structure
 from gatepost_milter.detect.transit import Link, Protection
 from gatepost_milter.inspection.model import Inspection, Text
 
+# Without one of these nothing is quoted or forwarded: what ``structure`` cuts at has one of them in it.
+_QUOTES = (b">", b"from:", b"wrote:", b"forwarded ", b"weitergeleitete ", b"original message")
+
 SUBJECT = "subject"
 """How the subject is called where a place in the message is named."""
 
@@ -87,7 +90,9 @@ class Content:
     @cached_property
     def own(self) -> tuple[Page, ...]:
         """The writer's own words: the letter without what it quotes and forwards."""
-        return tuple(structure.own(page) for page in self.letter)
+        return tuple(
+            structure.own(page) if any(mark in page.lowered for mark in _QUOTES) else page for page in self.letter
+        )
 
     @cached_property
     def identifiers(self) -> tuple[Match, ...]:
@@ -113,7 +118,8 @@ class Content:
             born = births(page, key=detectors.key, today=self._today)
             if born is not None:
                 found.append(born)
-        return identifiers.total(found) if len(found) > 1 else tuple(found)
+        # A page has one match for each kind: without two of a kind there is nothing to add up.
+        return tuple(found) if len({each.kind for each in found}) == len(found) else identifiers.total(found)
 
     @cached_property
     def exports(self) -> tuple[Export, ...]:
@@ -132,7 +138,7 @@ class Content:
         """Credentials in clear in the letter and its files, one leak for each kind."""
         key = self._detectors.key
         found = [leak for page in (*self.letter, *self.files) for leak in credentials.find(page, key=key)]
-        return credentials.total(found) if len(found) > 1 else tuple(found)
+        return tuple(found) if len({each.kind for each in found}) == len(found) else credentials.total(found)
 
     @cached_property
     def opens(self) -> bool:
