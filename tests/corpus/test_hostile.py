@@ -16,7 +16,6 @@ from gatepost_milter.inspection.inspectors import Inspectors
 
 _NO_BOUNDARY = "no mail client is known to take this line for a boundary: its reader sees letters in a text"
 KNOWN_MISSES: dict[str, str] = {
-    "boundary-leading-space": _NO_BOUNDARY,
     "boundary-three-dashes": _NO_BOUNDARY,
     "boundary-one-dash": _NO_BOUNDARY,
 }

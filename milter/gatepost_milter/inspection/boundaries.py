@@ -16,6 +16,11 @@ MAX_GUESSES = 8  # undeclared boundaries that are tried in one place
 _NEAR = 4096  # bytes behind a hyphen that are looked through before the next hyphen is sought
 _WINDOW = 128 * 1024  # the same, where no line ends nearby
 _CANDIDATE = re.compile(rb"--([^\r\n]{0,1000})[^\r\n]*(?:\r\n|\n|\r)?")
+_INDENT = re.compile(rb"(?:\A|[\r\n])[ \t]+\Z")
+_MOST_INDENT = 40  # spaces and tabs before a boundary that some readers overlook
+_INDENTED = (
+    b"\n"  # stands before the text of an indented line: no declared boundary holds it, so only `loose` finds it
+)
 _PART_HEADER = re.compile(rb"content-[a-z-]{2,40}[ \t]*:", re.IGNORECASE)
 
 
@@ -69,6 +74,12 @@ class Lines:
                     self.starts.append(offset + at)
                     self.ends.append(offset + match.end())
                     self.texts.append(match[1].rstrip(b" \t"))
+                elif before in (b" ", b"\t") and _INDENT.search(
+                    data[max(offset + at - _MOST_INDENT, 0) : offset + at]
+                ):
+                    self.starts.append(offset + at)
+                    self.ends.append(offset + match.end())
+                    self.texts.append(_INDENTED + match[1].rstrip(b" \t"))
             if len(self.starts) > MAX_LINES:
                 self.full = True
                 del self.starts[MAX_LINES:], self.ends[MAX_LINES:], self.texts[MAX_LINES:]
@@ -106,7 +117,11 @@ class Lines:
         found: dict[bytes, None] = {}
         for index in range(low, high):
             text = self.texts[index]
-            if text not in found and _PART_HEADER.match(self._data, self.ends[index], end):
+            if (
+                text not in found
+                and not text.startswith(_INDENTED)
+                and _PART_HEADER.match(self._data, self.ends[index], end)
+            ):
                 found[text] = None
                 if len(found) > MAX_GUESSES:
                     break

@@ -35,6 +35,16 @@ _LATE_HEADER = re.compile(
     rb"|message-id|received|return-path)[ \t]*:)",
     re.IGNORECASE,
 )
+# Fields that hide in the folding of others, or fold before their colon. What DKIM lists has no such values.
+_HIDDEN = re.compile(
+    rb"[\r\n](?:[ \t]+(content-type|content-transfer-encoding|content-disposition)[ \t]*:"
+    rb"|(content-type|content-transfer-encoding|content-disposition)[ \t]*\r?\n[ \t]+:)"
+    rb"(?=[ \t]*\"?(?:[a-z]{1,20}/[a-z]|base64|quoted|x?-?uue|[78]bit|binary|attachment|inline))"
+    rb"((?:[^\r\n]*\r?\n[ \t](?![ \t]*content-))*[^\r\n]*)",
+    re.IGNORECASE,
+)
+_INDENTED = re.compile(rb"\n[ \t]+[Cc][Oo][Nn][Tt][Ee][Nn][Tt]-")  # quick to search for, and rare
+_CONTROLS = bytes(set(range(32)) - {9})
 _WANTED_BYTES = {name.encode(): name for name in WANTED}
 
 
@@ -57,10 +67,16 @@ class Header:
 
 def read_header(data: Buffer, start: int, end: int) -> Header:
     """Read the header that begins at ``start``; it may fill everything up to ``end``."""
-    limit = min(end, start + MAX_HEADER)
     head = data[start : start + 2]
     if head[:1] == b"\n" or head == b"\r\n":
         return _without_fields(data, start, end)
+    header, blank = _read_block(data, start, end)
+    return _with_late_fields(data, blank, end, header)
+
+
+def _read_block(data: Buffer, start: int, end: int) -> tuple[Header, re.Match[bytes] | None]:
+    """The fields from ``start`` to the first empty line, and that line."""
+    limit = min(end, start + MAX_HEADER)
     blank = _BLANK.search(data, start, limit)
     stop, body = (blank.start() + 1, blank.end()) if blank else (limit, limit)
     block = data[start:stop]
@@ -69,6 +85,8 @@ def read_header(data: Buffer, start: int, end: int) -> Header:
         (odd is None or odd.start() == len(block))
         and b"\0" not in block
         and block.count(b"\r") == block.count(b"\r\n")
+        and not (_INDENTED.search(block) and _HIDDEN.search(block))
+        and block[:1] not in (b" ", b"\t")
     ):
         fields: Fields = {}
         for name, value in _FIELD.findall(block):
@@ -76,8 +94,22 @@ def read_header(data: Buffer, start: int, end: int) -> Header:
             if wanted is not None:
                 fields.setdefault(wanted, []).append(value)
         defects = ("header-long",) if blank is None and limit < end else ()
-        return Header((Reading(fields, body),), defects)
-    return _read_odd(block, start, body, cut=blank is None and limit < end)
+        return Header((Reading(fields, body),), defects), blank
+    return _read_odd(block, start, body, cut=blank is None and limit < end), blank
+
+
+def _with_late_fields(data: Buffer, blank: re.Match[bytes] | None, end: int, header: Header) -> Header:
+    """What follows an empty line whose ends are not like those before it: for some clients it ends nothing."""
+    if blank is None or (data[blank.start() - 1 : blank.start()] == b"\r") == (len(blank[0]) == 3):
+        return header
+    late = _LATE_HEADER.match(data, blank.start(), min(end, blank.start() + 4096))
+    if late is None:
+        return header
+    further = _read_block(data, late.end(), end)[0].readings[0]
+    fields = {name: list(values) for name, values in header.readings[0].fields.items()}
+    for name, values in further.fields.items():
+        fields.setdefault(name, []).extend(values)
+    return Header((*header.readings, Reading(fields, further.body, "header-late")), header.defects)
 
 
 def _without_fields(data: Buffer, start: int, end: int) -> Header:
@@ -112,6 +144,9 @@ def _read_odd(block: bytes, start: int, body: int, *, cut: bool) -> Header:
             if name:
                 fields.setdefault(name, []).append(value)
         fields = {name: list(dict.fromkeys(values)) for name, values in fields.items()}
+    for hidden in _HIDDEN.finditer(b"\n" + block):
+        defects.append("header-spacing")
+        fields.setdefault((hidden[1] or hidden[2]).decode().lower(), []).append(hidden[3])
     if b"\0" in block:
         defects.append("header-control")
     readings = (Reading(fields, body), *stops.values())
@@ -139,7 +174,7 @@ def _lines(block: bytes, line: re.Pattern[bytes]) -> Iterator[tuple[str, bytes, 
             yield "", match[0], offset, "header-blank"
             continue  # a field goes on behind a folded line of spaces
         name = ""
-        known = _LOOSE_NAME.match(text.replace(b"\0", b""))
+        known = _LOOSE_NAME.match(text.translate(None, _CONTROLS))
         if known is None:
             if offset or not text.startswith((b"From ", b">From ")):
                 yield "", match[0], offset, "header-junk"

@@ -414,6 +414,48 @@ def part_junk_line() -> bytes:
     return letter(part(OCTETS + b"no field\r\n" + BASE64 + named(b"setup.exe"), program64()))
 
 
+QUOTED = b"Content-Transfer-Encoding: quoted-printable\r\n"
+INDENTED = (
+    ("part-indented-first", "the encoding is the first line of a part and indented", b" ", b""),
+    ("part-indented", "the encoding is indented, so that it folds the line before", OCTETS + b" ", b""),
+    (
+        "part-indented-tab",
+        "the same with a tab and fields behind",
+        OCTETS + b"\t",
+        b"Content-ID: <3@sender.example>\r\n",
+    ),
+    ("part-cr-indented", "a bare CR and a space before the encoding", OCTETS[:-2] + b"\r ", b""),
+    ("part-cr-control", "a bare CR and a control character before the encoding", OCTETS[:-2] + b"\r\x13", b""),
+    ("part-crlf-lf", "an LF alone makes an empty line before the encoding", OCTETS + b"\n", b""),
+    (
+        "part-lf-crlf",
+        "an LF before the CRLF makes an empty line before the encoding",
+        OCTETS[:-2] + b"\n\r\n",
+        b"",
+    ),
+)
+
+
+def _hidden_encoding(before: bytes, behind: bytes) -> bytes:
+    """A program in quoted-printable, whose encoding is said in a field with these bytes before and behind it."""
+    return letter(part(named(b"setup.exe") + before + QUOTED + behind, quoted(payloads.windows_program())))
+
+
+for _name, _technique, _before, _behind in INDENTED:
+    headers.add(_name, _technique, partial(_hidden_encoding, _before, _behind), PROGRAM)
+
+
+@headers.case("the name of the encoding's field is folded before its colon", PROGRAM)
+def part_folded_name() -> bytes:
+    fields = OCTETS + b"Content-Transfer-Encoding\r\n :quoted-printable\r\n" + named(b"setup.exe")
+    return letter(part(fields, quoted(payloads.windows_program())))
+
+
+@headers.case("the only Content-Type of the message is indented", PROGRAM)
+def type_indented() -> bytes:
+    return TOP + b" " + MIXED + b"\r\n" + parts(TEXT, program())
+
+
 @headers.case("a part whose fields follow an empty line", PROGRAM)
 def part_blank_first() -> bytes:
     return letter(b"\r\n" + program())
