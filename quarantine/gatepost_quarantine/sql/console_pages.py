@@ -7,6 +7,7 @@ for what comes by, until the page is full.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -28,8 +29,21 @@ from gatepost_quarantine.sql.schema import message, message_reviewer, message_ru
 
 _Query = Select[*tuple[Any, ...]]
 
-_Stretch = tuple[ColumnElement[int], ColumnElement[str], ColumnElement[bool]]
-"""A piece of an index: the columns of its order, and what its rows have in common."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stretch:
+    """A piece of an index, in order of ``at`` and ``held_id``, whose rows are ``within`` it.
+
+    ``wanted`` and ``sight`` are what is still to be asked of them: to ask again what the piece says already would
+    mislead the planner. ``repeats`` tells whether a message may be in it more than once.
+    """
+
+    at: ColumnElement[int]
+    held_id: ColumnElement[str]
+    within: ColumnElement[bool]
+    wanted: Wanted
+    sight: Sight
+    repeats: bool = False
 
 
 def ids(
@@ -39,10 +53,11 @@ def ids(
     if wanted.search:
         return _searched(connection, wanted, sight=sight, after=after, limit=limit, on_sqlite=on_sqlite)
     pieces = []
-    for at, held_id, within in _stretches(wanted, sight):
-        query = select(at.label("at"), held_id.label("held_id")).distinct()
-        query = query.where(within, *_conditions(wanted, sight, at, held_id))
-        pieces.append(_ordered(query, at, held_id, wanted=wanted, after=after).limit(limit))
+    for each in _stretches(wanted, sight):
+        query: _Query = select(each.at.label("at"), each.held_id.label("held_id"))
+        query = query.distinct() if each.repeats else query
+        query = query.where(each.within, *_conditions(each.wanted, each.sight, each.at, each.held_id))
+        pieces.append(_ordered(query, each.at, each.held_id, wanted=wanted, after=after).limit(limit))
     if len(pieces) == 1:
         return [str(row.held_id) for row in connection.execute(pieces[0])]
     first = union_all(*(select(each.subquery()) for each in pieces)).subquery()
@@ -72,16 +87,36 @@ def _stretches(wanted: Wanted, sight: Sight) -> list[_Stretch]:
         narrow = sight.safeguarding
     if wanted.rule:
         rules = message_rule.alias()
-        return [(rules.c.received_at, rules.c.message_id, rules.c.rule == wanted.rule)]
+        at, held_id, rest = rules.c.received_at, rules.c.message_id, replace(wanted, rule="")
+        within = rules.c.rule == wanted.rule
+        return [_Stretch(at=at, held_id=held_id, within=within, wanted=rest, sight=sight)]
     if narrow:
-        reviewers = message_reviewer.alias()
-        at, held_id = reviewers.c.received_at, reviewers.c.message_id
-        return [(at, held_id, reviewers.c.queue == each) for each in sorted(narrow)]
+        return [_reviewed_by(each, wanted, sight) for each in sorted(narrow)]
     if wanted.states:
         standing = recipient.alias()
-        at, held_id = standing.c.received_at, standing.c.message_id
-        return [(at, held_id, standing.c.state == each.value) for each in sorted(wanted.states)]
-    return [(message.c.received_at, message.c.id, true())]
+        at, held_id, rest = standing.c.received_at, standing.c.message_id, replace(wanted, states=frozenset())
+        return [
+            _Stretch(at=at, held_id=held_id, within=within, wanted=rest, sight=sight, repeats=True)
+            for within in (standing.c.state == each.value for each in sorted(wanted.states))
+        ]
+    at, held_id = message.c.received_at, message.c.id
+    return [_Stretch(at=at, held_id=held_id, within=true(), wanted=wanted, sight=sight)]
+
+
+def _reviewed_by(queue: str, wanted: Wanted, sight: Sight) -> _Stretch:
+    """What one role reviews. If that is all that somebody sees, or a safeguarding role, nothing is left to ask."""
+    reviewers = message_reviewer.alias()
+    if queue in sight.queues:
+        sight = replace(sight, queues=frozenset())
+    if queue in sight.safeguarding and sight.confidential:
+        sight = replace(sight, ordinary=True)
+    return _Stretch(
+        at=reviewers.c.received_at,
+        held_id=reviewers.c.message_id,
+        within=reviewers.c.queue == queue,
+        wanted=replace(wanted, queue="") if queue == wanted.queue else wanted,
+        sight=sight,
+    )
 
 
 def _conditions(
