@@ -155,7 +155,9 @@ def fact_rows() -> list[tuple[str, str, str]]:
     """Every fact and field as (name, type, meaning): ``attachments`` and then ``Attachment.size`` and so on."""
     rows = [(fact.name, fact.type, fact.meaning) for fact in FACTS.values()]
     for kind in KINDS.values():
-        rows += [(f"{kind.name}.{field.name}", field.type.value, field.meaning) for field in kind.fields]
+        for field in kind.fields:
+            choices = f" One of: {', '.join(str(each) for each in field.choices)}." if field.choices else ""
+            rows.append((f"{kind.name}.{field.name}", field.type.value, field.meaning + choices))
     return rows
 
 
