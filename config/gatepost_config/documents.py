@@ -12,6 +12,7 @@ import hashlib
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from types import UnionType
@@ -24,6 +25,7 @@ from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from gatepost_config.errors import ConfigError, Problem
+from gatepost_config.layers import layered
 from gatepost_config.policy_document import PolicyDocument, faults
 from gatepost_config.settings import DEFAULT_PATH, Settings
 from gatepost_config.source import Place, Source
@@ -33,6 +35,8 @@ SIZE_LIMIT = 4 * 1024 * 1024
 
 NODE_LIMIT = 200_000
 """Values of one document once aliases are written out."""
+
+_KEPT = 8  # policy documents, as they were read
 
 _M = TypeVar("_M", bound=BaseModel)
 _STRING = "tag:yaml.org,2002:str"
@@ -69,13 +73,41 @@ def load_policy(name_or_path: str | Path, *, relative_to: Path | None = None) ->
 
     Conditions are compiled by the policy room, which knows the facts. Raises ConfigError with every problem.
     """
-    data, source = read(policy_path(name_or_path, relative_to=relative_to))
+    data, source = _whole(policy_path(name_or_path, relative_to=relative_to))
     document = check(PolicyDocument, data, source)
-    found = [_problem(source, fault.path, fault.message, fault.remedy) for fault in faults(document)]
+    found = [source.problem(fault.path, fault.message, fault.remedy) for fault in faults(document)]
     if found:
-        raise ConfigError(*sorted(found, key=lambda problem: (problem.line, problem.column)))
+        raise ConfigError(*sorted(found, key=lambda problem: _in_order(problem, source)))
     document.attach(source)
     return document
+
+
+def policy_digest(name_or_path: str | Path) -> str:
+    """The digest of a policy as it lies on the disk, its base's with it; as ``load_policy(…).source.digest``.
+
+    Raises ConfigError for a policy that cannot be read.
+    """
+    return _whole(policy_path(name_or_path))[1].digest
+
+
+def _whole(path: Path) -> tuple[Any, Source]:
+    """A policy document's data with its base's, if it names one. Raises ConfigError."""
+    return _parsed_whole(_bytes(path), path)
+
+
+@lru_cache(maxsize=_KEPT)
+def _parsed_whole(raw: bytes, path: Path) -> tuple[Any, Source]:
+    """As _whole; kept, because reading YAML takes long, several documents build on one, and shipped ones stay."""
+    data, source = _parsed(raw, path)
+    base = data.get("base") if isinstance(data, dict) else None
+    if not isinstance(base, str):
+        return data, source
+    shipped = shipped_policies()
+    if base not in shipped:
+        raise ConfigError(source.problem(("base",), *_no_such_base(base)))
+    if shipped[base].resolve() == path.resolve():
+        raise ConfigError(source.problem(("base",), "the document cannot build on itself", "leave base out"))
+    return layered((data, source), _whole(shipped[base]), nearest)
 
 
 def shipped_policies() -> Mapping[str, Path]:
@@ -101,6 +133,13 @@ def _no_such_policy(name: str) -> tuple[str, str]:
     return f"there is no shipped policy named {name!r}", f"{meant} A policy file needs a / or .yaml in its path."
 
 
+def _no_such_base(name: str) -> tuple[str, str]:
+    """What is wrong with a base that is no shipped policy, and the remedy."""
+    near, names = nearest(name, shipped_policies()), ", ".join(shipped_policies())
+    remedy = f"did you mean {near!r}?" if near else f"shipped policies: {names}"
+    return f"there is no shipped policy named {name!r} to build on", remedy
+
+
 def is_path(policy: str) -> bool:
     """Whether a ``policy`` setting is a path rather than the name of a shipped policy."""
     return "/" in policy or policy.endswith((".yaml", ".yml"))
@@ -108,6 +147,10 @@ def is_path(policy: str) -> bool:
 
 def read(path: Path) -> tuple[Any, Source]:
     """The plain data of a YAML document and the place of every value in it. Raises ConfigError."""
+    return _parsed(_bytes(path), path)
+
+
+def _bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as stream:
             raw = stream.read(SIZE_LIMIT + 1)
@@ -115,6 +158,10 @@ def read(path: Path) -> tuple[Any, Source]:
         raise ConfigError(Problem(path, 0, 0, f"cannot be read: {error.strerror}")) from None
     if len(raw) > SIZE_LIMIT:
         raise ConfigError(Problem(path, 0, 0, f"is larger than {SIZE_LIMIT:,} bytes"))
+    return raw
+
+
+def _parsed(raw: bytes, path: Path) -> tuple[Any, Source]:
     text = _decode(raw, path)
     _refuse_tabs(text, path)
     try:
@@ -142,11 +189,16 @@ def check(model: type[_M], data: Any, source: Source) -> _M:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        found: dict[tuple[int, int, str], Problem] = {}
+        found: dict[tuple[bool, int, int, str], Problem] = {}
         for detail in error.errors(include_url=False):
             problem = _translate(detail, model, source)
-            found.setdefault((problem.line, problem.column, problem.message), problem)
+            found.setdefault((*_in_order(problem, source), problem.message), problem)
         raise ConfigError(*(found[key] for key in sorted(found))) from None
+
+
+def _in_order(problem: Problem, source: Source) -> tuple[bool, int, int]:
+    """The document's own problems before those of its base, each in the order of the file."""
+    return problem.path != source.path, problem.line, problem.column
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -246,11 +298,6 @@ class _Reader:
             return None
 
 
-def _problem(source: Source, path: Sequence[str | int], message: str, remedy: str = "") -> Problem:
-    place = source.place(path)
-    return Problem(source.path, place.line, place.column, message, remedy)
-
-
 def _translate(detail: ErrorDetails, model: type[BaseModel], source: Source) -> Problem:
     """One pydantic error in plain words, at the place it speaks of."""
     location = detail["loc"]
@@ -259,15 +306,15 @@ def _translate(detail: ErrorDetails, model: type[BaseModel], source: Source) -> 
     context = detail.get("ctx", {})
     given = detail.get("input")
     if kind == "extra_forbidden":
-        place = source.key_place(location)
         key = str(location[-1])
         known = _known_keys(model, location[:-1])
         near = nearest(key, known)
         remedy = f"did you mean {near!r}?" if near else f"known keys here: {', '.join(sorted(known))}"
-        return Problem(source.path, place.line, place.column, f"{key!r} is not a key that is known here", remedy)
+        message = f"{key!r} is not a key that is known here"
+        return source.problem(location, message, remedy, at=source.key_place(location))
     if kind == "missing":
-        place = source.key_place(location[:-1])
-        return Problem(source.path, place.line, place.column, f"{name!r} is missing")
+        around = location[:-1]
+        return source.problem(around, f"{name!r} is missing", at=source.key_place(around))
     remedy = ""
     if kind in ("enum", "literal_error"):
         known = _choices(model, location, str(context.get("expected", "")))
@@ -296,8 +343,7 @@ def _translate(detail: ErrorDetails, model: type[BaseModel], source: Source) -> 
         message = f"{name}: {context.get('error', detail['msg'])}"
     else:
         message = f"{name}: {detail['msg'][:1].lower()}{detail['msg'][1:]}"
-    place = source.place(location)
-    return Problem(source.path, place.line, place.column, message, remedy)
+    return source.problem(location, message, remedy)
 
 
 def _name(location: Sequence[str | int]) -> str:

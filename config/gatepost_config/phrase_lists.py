@@ -103,8 +103,7 @@ class PhraseList(Model):
 
     def problem(self, path: Sequence[str | int], message: str, remedy: str = "") -> Problem:
         """A fault of the value at ``path`` in this list."""
-        place = self.source.place(path)
-        return Problem(self.source.path, place.line, place.column, message, remedy)
+        return self.source.problem(path, message, remedy)
 
 
 def load_list(path: Path) -> PhraseList:

@@ -95,6 +95,8 @@ def compare(old: PolicyDocument, new: PolicyDocument) -> tuple[Change, ...]:
     before, after = (each.model_dump(mode="json", by_alias=True) for each in (old, new))
     found: list[Change] = []
     for section in PolicyDocument.model_fields:
+        if section == "base":
+            continue  # how a document is written: what the base says has been compared with the rest
         one, other = before[section], after[section]
         if isinstance(one, Mapping):
             found += _compare_named(section, one, other)

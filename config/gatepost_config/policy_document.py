@@ -283,6 +283,10 @@ class PolicyDocument(Model):
     """One school's email policy as a document."""
 
     name: RuleId = Field(description="Short name; the same as the file's.")
+    base: RuleId | None = Field(
+        default=None,
+        description="A shipped policy to build on: what this document leaves out is as there.",
+    )
     title: str = Field(min_length=1, description="The policy's full title.")
     version: str = Field(min_length=1, description="Version or date of the document, in quotes.")
     roles: dict[RoleName, Role] = Field(default={}, description="Duties and their mailboxes.")
@@ -324,6 +328,25 @@ class PolicyDocument(Model):
         if self._source is None:
             raise ValueError("this policy document was not read from a file")
         return self._source
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of policy documents, for editors. With a base an entry may leave out what the base says."""
+    schema = PolicyDocument.model_json_schema()
+    kinds = schema["$defs"]
+    rule, role, person = (kinds[each]["required"] for each in ("Rule", "Role", "SamplePerson"))
+    whole = {
+        "required": ["rules"],
+        "properties": {
+            "rules": {"items": {"required": rule}},
+            "roles": {"additionalProperties": {"required": role}},
+            "test_directory": {"properties": {"people": {"items": {"required": person}}}},
+        },
+    }
+    kinds["Rule"]["required"], kinds["SamplePerson"]["required"] = ["id"], ["address"]
+    del kinds["Role"]["required"]
+    schema["required"] = [each for each in schema["required"] if each != "rules"]
+    return {**schema, "if": {"not": {"required": ["base"]}}, "then": whole}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ the policy document is another than the one that held the message, so most relea
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from gatepost_config.documents import policy_path
+from gatepost_config.documents import policy_digest
 from gatepost_config.errors import ConfigError
 from gatepost_config.settings import Settings
 from gatepost_config.words import Action
@@ -47,10 +46,9 @@ class Rescan:
         if self._settings.path is None or not self._settings.courier.rescan:
             return False
         try:
-            document = policy_path(self._settings.policy).read_bytes()
-        except (ConfigError, OSError) as error:
+            return policy_digest(self._settings.policy) != held.explanation.policy.digest
+        except ConfigError as error:
             raise RescanError(f"the policy cannot be read: {error}") from error
-        return hashlib.sha256(document).hexdigest() != held.explanation.policy.digest
 
     def objection(self, held: HeldMessage, content: Iterator[bytes], *, to: Collection[str]) -> str:
         """What the policy now finds that it did not when it held the message for these recipients, in a sentence.

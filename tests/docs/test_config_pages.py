@@ -153,6 +153,15 @@ def test_every_placeholder_is_on_the_page_and_back(page: str) -> None:
     assert dict(PLACEHOLDERS) == told
 
 
+def test_the_example_of_a_base_loads(page: str, tmp_path: Path) -> None:
+    """With its own test, and the rules of both documents."""
+    [text] = re.findall(r"```yaml\n(.*?)```", section(page, "Building on a shipped policy"), re.DOTALL)
+    path = tmp_path / "our-policy.yaml"
+    path.write_text(text, encoding="utf-8")
+    loaded = prepare(load_policy(path), Settings(school=School(name="Park School", domains=["school.example"])))
+    assert len(load_policy("default").rules) + 1 == len(loaded.document.rules)
+
+
 def test_the_example_rule_loads(page: str, tmp_path: Path) -> None:
     """An example that does not load teaches the wrong thing."""
     blocks = re.findall(r"```yaml\n(.*?)```", section(page, "How to write a rule"), re.DOTALL)

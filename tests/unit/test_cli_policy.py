@@ -125,7 +125,10 @@ def test_facts_prints_the_whole_catalogue() -> None:
 def test_the_schema_describes_what_the_loader_takes() -> None:
     """An editor that follows it must accept an action as one word, and as one for each direction."""
     schema = json.loads(CliRunner().invoke(policy, ["schema"]).stdout)
-    assert {"name", "title", "version", "rules"} == set(schema["required"])
+    assert {"name", "title", "version"} == set(schema["required"])
+    assert schema["if"] == {"not": {"required": ["base"]}}
+    assert schema["then"]["required"] == ["rules"]
+    assert set(schema["then"]["properties"]["rules"]["items"]["required"]) == {"id", "title", "find", "action", "say"}
     action = schema["$defs"]["Rule"]["properties"]["action"]
     assert len(action["anyOf"]) == 2
     assert schema["$defs"]["Rule"]["additionalProperties"] is False

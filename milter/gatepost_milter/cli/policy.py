@@ -16,7 +16,8 @@ from rich.text import Text
 from gatepost_config.directory_load import load_directory
 from gatepost_config.documents import shipped_policies
 from gatepost_config.errors import ConfigError
-from gatepost_config.policy_document import PolicyDocument, Rule
+from gatepost_config.layers import authors
+from gatepost_config.policy_document import PolicyDocument, Rule, json_schema
 from gatepost_config.settings import Settings
 from gatepost_milter.cli.configured import CannotError, document_named, settings_for, with_policy
 from gatepost_milter.cli.policy_coverage import coverage
@@ -62,6 +63,7 @@ def list_(*, config: Path | None, as_json: bool) -> None:
                 "name": name,
                 "title": document.title,
                 "version": document.version,
+                "base": document.base or "",
                 "rules": len(document.rules),
                 "in_use": name == settings.policy,
                 "path": str(document.source.path),
@@ -71,11 +73,10 @@ def list_(*, config: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    table = plain_table("Policy", "Title", "Version", "Rules", "In use")
+    table = plain_table("Policy", "Title", "Version", "Builds on", "Rules", "In use")
     for row in rows:
-        table.add_row(
-            *(Text(str(row[key])) for key in ("name", "title", "version", "rules")), "yes" if row["in_use"] else ""
-        )
+        cells = [Text(str(row[key])) for key in ("name", "title", "version", "base", "rules")]
+        table.add_row(*cells, "yes" if row["in_use"] else "")
     Console().print(table)
 
 
@@ -83,7 +84,10 @@ def list_(*, config: Path | None, as_json: bool) -> None:
 @click.argument("name", required=False)
 @_options
 def show(*, name: str | None, config: Path | None, as_json: bool) -> None:
-    """Show a policy's rules, roles, limits and exemptions; without a name, the policy in use."""
+    """Show a policy's rules, roles, limits and exemptions; without a name, the policy in use.
+
+    Of a policy that builds on another, the rules of both are shown, each with the documents that it is written in.
+    """
     settings = with_policy(settings_for(config), name)
     loaded = _prepare(document_named(settings.policy), settings, people=True)
     document = loaded.document
@@ -95,6 +99,8 @@ def show(*, name: str | None, config: Path | None, as_json: bool) -> None:
             role: {"title": document.roles[role].title, "mailboxes": list(mailboxes)}
             for role, mailboxes in loaded.roles.items()
         }
+        for index, rule in enumerate(data["rules"]):
+            rule["from"] = list(_authors(document, index))
         data["sha256"] = document.source.digest
         print_json(data)
         return
@@ -148,7 +154,7 @@ def facts(*, as_json: bool) -> None:
 @policy.command(epilog="Example: gatepost policy schema > gatepost-policy.schema.json")
 def schema() -> None:
     """Print the JSON Schema of policy documents, for editors."""
-    print_json(PolicyDocument.model_json_schema())
+    print_json(json_schema())
 
 
 def fact_rows() -> list[tuple[str, str, str]]:
@@ -184,12 +190,19 @@ def _tested(name: str, settings: Settings) -> list[dict[str, Any]]:
 
 
 def _rules(loaded: Policy) -> Table:
-    table = plain_table("Rule", "Clause", "What it is for", "Action", "Mode", "Queue")
-    for compiled in loaded.rules:
+    layered = ("From",) if loaded.document.base else ()
+    table = plain_table("Rule", "Clause", "What it is for", "Action", "Mode", "Queue", *layered)
+    for index, compiled in enumerate(loaded.rules):
         rule = compiled.rule
         cells = (rule.id, rule.clause, rule.title, _actions(rule), rule.mode.value, rule.queue)
-        table.add_row(*(Text(cell) for cell in cells))
+        written = (" + ".join(_authors(loaded.document, index)),) if layered else ()
+        table.add_row(*(Text(cell) for cell in (*cells, *written)))
     return table
+
+
+def _authors(document: PolicyDocument, index: int) -> tuple[str, ...]:
+    """The documents that a rule is written in, that of its id first."""
+    return authors(document.source, ("rules", index), [*Rule.model_fields])
 
 
 def _actions(rule: Rule) -> str:

@@ -207,7 +207,7 @@ def _phrase(each: PhraseList, path: tuple[str | int, ...], text: str, problems: 
     except PhraseError as error:
         place = each.source.place_inside(path, 1, error.column)
         remedy = "(a|b) either, [a] or not, ... up to three words, # a number, word* any ending"
-        problems.append(Problem(each.source.path, place.line, place.column, f"{text!r}: {error}", remedy))
+        problems.append(each.source.problem(path, f"{text!r}: {error}", remedy, at=place))
         return "x"
 
 

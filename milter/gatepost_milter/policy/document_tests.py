@@ -86,9 +86,8 @@ def run(
 
 def problem(document: PolicyDocument, result: Result) -> Problem:
     """A failed test as a problem of the document, at the test's place."""
-    place = document.source.place(("tests", result.index))
     message = f"the policy's own test {result.name!r} fails: {result.message}"
-    return Problem(document.source.path, place.line, place.column, message, "mend the rule, or the test")
+    return document.source.problem(("tests", result.index), message, "mend the rule, or the test")
 
 
 def _filler(settings: Settings, mailboxes: Mapping[str, tuple[str, ...]]) -> Callable[[str], str]:

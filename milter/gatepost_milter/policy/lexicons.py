@@ -47,7 +47,8 @@ def lists_of(document: PolicyDocument) -> Lists:
     problems: list[Problem] = []
     for index, name in enumerate(document.phrase_lists):
         own = "/" in name or name.endswith((".yaml", ".yml"))
-        path = document.source.path.parent / name if own else shipped.get(name)
+        written = document.source.origin(("phrase_lists", index))[0].path
+        path = written.parent / name if own else shipped.get(name)
         if path is None or not path.is_file():
             problems.append(_missing(document, index, name, shipped))
         else:
@@ -60,11 +61,8 @@ def lists_of(document: PolicyDocument) -> Lists:
 def _missing(document: PolicyDocument, index: int, name: str, shipped: Iterable[str]) -> Problem:
     near = nearest(name, shipped)
     remedy = f"did you mean {near!r}?" if near else f"shipped lists: {', '.join(shipped)}"
-    place = document.source.place(("phrase_lists", index))
-    return Problem(
-        document.source.path,
-        place.line,
-        place.column,
+    return document.source.problem(
+        ("phrase_lists", index),
         f"phrase_lists: there is no list {name!r}",
         f"{remedy} A file of your own is named with its ending, .yaml.",
     )

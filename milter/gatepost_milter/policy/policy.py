@@ -356,13 +356,13 @@ class Policy:
         source = self.document.source
         for index, rule in enumerate(self.document.rules):
             text = " ".join(self._words.fill(rule.reply, rule).split())
-            place = source.place(("rules", index, "reply"))
+            place = ("rules", index, "reply")
             if not text.isascii():
                 message = "the SMTP reply is not plain ASCII once its placeholders are filled in"
-                problems.append(Problem(source.path, place.line, place.column, message, text))
+                problems.append(source.problem(place, message, text))
             elif len(text) > REPLY_OCTETS:
                 message = f"the SMTP reply has {len(text)} octets once filled in; at most {REPLY_OCTETS} go"
-                problems.append(Problem(source.path, place.line, place.column, message, text))
+                problems.append(source.problem(place, message, text))
             code, status = rule.code.split(" ")
             replies[rule.id] = Reply(code=int(code), status=status, text=text)
         if problems:

@@ -152,15 +152,12 @@ def compile_rules(document: PolicyDocument, catalogue: Catalogue, env: cel.Env) 
         find = []
         for number, source in enumerate(rule.find):
             listed = (*path, "find", number)
-            place = listed if listed in document.source.places else (*path, "find")
+            place = listed if document.source.has(listed) else (*path, "find")
             condition = compiler.compile(source, place, rule=rule, listing=True)
             if condition is not None:
                 find.append(condition)
         when = compiler.compile(rule.when, (*path, "when"), rule=rule, listing=False) if rule.when else None
-        line = document.source.place(path).line
-        compiled.append(
-            CompiledRule.of(rule, find=tuple(find), when=when, source=f"{document.source.path}:{line}")
-        )
+        compiled.append(CompiledRule.of(rule, find=tuple(find), when=when, source=document.source.where(path)))
     if problems:
         raise ConfigError(*problems)
     return tuple(compiled)
@@ -225,8 +222,7 @@ class _Compiler:
 
     def _tell(self, path: Sequence[str | int], line: int, column: int, message: str, remedy: str = "") -> None:
         source = self._document.source
-        place = source.place_inside(path, line, column)
-        self._report(Problem(source.path, place.line, place.column, message, remedy))
+        self._report(source.problem(path, message, remedy, at=source.place_inside(path, line, column)))
 
     def _remedy(self, message: str) -> str:
         if match := _UNDEFINED.search(message):
