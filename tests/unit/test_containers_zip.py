@@ -216,3 +216,10 @@ def test_mutilated_zips_never_raise(data: st.DataObject) -> None:
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     start = data.draw(st.integers(0, 40))
     assert walk(bytes(whole[start:]), "a.zip").attachments
+
+
+def test_the_script_of_a_worksheet_is_its_own_affair_only_in_a_worksheet() -> None:
+    """GeoGebra runs it inside itself; in a file of any other name somebody may open it in Windows."""
+    packed = files.zipped({"geogebra.xml": b"<geogebra/>", "geogebra_javascript.js": b"function ggbOnInit() {}"})
+    assert all(FileClass.SCRIPT not in each.classes for each in opened(packed, "triangle.ggb").values())
+    assert any(FileClass.SCRIPT in each.classes for each in opened(packed, "triangle.zip").values())

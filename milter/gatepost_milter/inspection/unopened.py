@@ -65,7 +65,7 @@ _IMAGES = (
     (0, rb"vhdxfile", "a virtual disk (VHDX)"),
     (0, rb"KDMV", "a virtual disk (VMDK)"),
     (0, rb"COWD\x01\0\0\0", "a virtual disk (VMDK)"),
-    (0, rb"\s{0,64}\#\ Disk\ DescriptorFile\s", "the description of a virtual disk (VMDK)"),
+    (0, rb"\s{0,64}\#\ Disk\ DescriptorFile\s{1,64}version\s*=", "the description of a virtual disk (VMDK)"),
     (0, rb"QFI\xfb", "a virtual disk (QCOW)"),
     (0, rb"QED\0", "a virtual disk (QED)"),
     (0, rb"Withou(?:tFreeSpace|FreSpacExt)", "a virtual disk (Parallels)"),

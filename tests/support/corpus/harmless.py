@@ -11,6 +11,7 @@ from functools import partial
 from support.corpus import harmless_files as files
 from support.corpus import harmless_office as documents
 from support.corpus import office, packers
+from support.corpus.harmless_lessons import LESSONS
 from support.corpus.harmless_letters import LETTERS
 from support.corpus.harmless_mail import CLIENTS, File, forwarded, gmail, outlook
 from support.files import compound
@@ -149,8 +150,12 @@ _REMARKS: Mapping[str, Mapping[str, str]] = {
 }
 
 
+def _sent(client: Callable[[File], bytes], name: str, kind: str, content: bytes) -> bytes:
+    return client(File(name=name, kind=kind, content=content))
+
+
 def _from(client: Callable[[File], bytes], name: str, kind: str, content: Callable[[], bytes]) -> bytes:
-    return client(File(name=name, kind=kind, content=content()))
+    return _sent(client, name, kind, content())
 
 
 def _files() -> list[Harmless]:
@@ -167,6 +172,16 @@ def _files() -> list[Harmless]:
                 )
             )
     return made
+
+
+def _lessons() -> list[Harmless]:
+    return [
+        Harmless(
+            id=f"lesson-{name.replace(' ', '-')}",
+            build=partial(_sent, CLIENTS[number % len(CLIENTS)], name, _OCTETS, content),
+        )
+        for number, (name, content) in enumerate(LESSONS)
+    ]
 
 
 def _names() -> list[Harmless]:
@@ -202,4 +217,4 @@ def _special() -> list[Harmless]:
     ]  # fmt: skip
 
 
-MESSAGES: tuple[Harmless, ...] = (*_files(), *_names(), *_letters(), *_special())
+MESSAGES: tuple[Harmless, ...] = (*_files(), *_lessons(), *_names(), *_letters(), *_special())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import bz2
 import lzma
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -57,6 +57,10 @@ class Entry:
     end: int
     header: int
     size: int
+
+
+_WORKSHEETS = frozenset({"ggb", "ggt"})
+_WORKSHEET_SCRIPT = ("geogebra_javascript.js",)
 
 
 def knows(file: File) -> bool:
@@ -124,7 +128,16 @@ def _visit(walk: Walk, file: File, entry: Entry, *, quiet: bool) -> None:
         return
     look = partial(office.look, file, name) if quiet else None
     skip = partial(office.is_markup, name) if quiet and len(entry.names) == 1 else None
-    walk.unpack(file, unpacked(file.data, entry), raw_names=entry.names, quiet=quiet, look=look, skip=skip)
+    walk.unpack(
+        file, unpacked(file.data, entry), raw_names=_member_names(file, entry), quiet=quiet, look=look, skip=skip
+    )
+
+
+def _member_names(file: File, entry: Entry) -> Sequence[str]:
+    """The names of a member. A GeoGebra worksheet's own script runs inside GeoGebra: nobody opens it as a file."""
+    if entry.names == _WORKSHEET_SCRIPT and file.extensions() and file.extensions() <= _WORKSHEETS:
+        return ("worksheet script",)
+    return entry.names
 
 
 def unpacked(data: Buffer, entry: Entry) -> Iterator[bytes]:
