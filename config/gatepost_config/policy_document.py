@@ -112,6 +112,11 @@ class Role(Model):
         description="What somebody known sends to these mailboxes opens a case for that role, which is told; the "
         "mail itself is delivered. For an address like report-mail@{domain}.",
     )
+    instead: RoleName | None = Field(
+        default=None,
+        description="The role that is told, and reviews, when the mail was sent by somebody whose mailbox is "
+        "among these: nobody reviews their own case.",
+    )
 
 
 class Exemption(Model):
@@ -383,9 +388,14 @@ def _role_faults(document: PolicyDocument) -> Iterator[Fault]:
             yield Fault(("roles", name), f"{name!r} cannot be a role: rules use the word for something else")
         if not role.mailboxes:
             yield Fault(("roles", name), f"role {name!r} has no mailbox", "give it at least one")
-        if role.opens_case_for is not None and role.opens_case_for not in document.roles:
-            path = ("roles", name, "opens_case_for")
-            yield Fault(path, f"there is no role {role.opens_case_for!r}", f"roles: {', '.join(document.roles)}")
+        for key, other in (("opens_case_for", role.opens_case_for), ("instead", role.instead)):
+            if other is not None and other not in document.roles:
+                known = f"roles: {', '.join(document.roles)}"
+                yield Fault(("roles", name, key), f"there is no role {other!r}", known)
+        if role.instead == name:
+            yield Fault(
+                ("roles", name, "instead"), f"role {name!r} cannot stand in for itself", "name another role"
+            )
 
 
 def _rule_faults(document: PolicyDocument, rule: Rule, path: tuple[str | int, ...]) -> Iterator[Fault]:

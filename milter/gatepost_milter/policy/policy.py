@@ -41,6 +41,7 @@ from gatepost_milter.policy.fact_types import People, Recipient, Scope, Subject
 from gatepost_milter.policy.facts import Asked, Catalogue
 from gatepost_milter.policy.identity import direction_of, identify, normal_address
 from gatepost_milter.policy.lexicons import lists_of
+from gatepost_milter.policy.reporting import without_the_subject
 from gatepost_milter.policy.rules import (
     CompiledRule,
     Condition,
@@ -209,6 +210,8 @@ class Policy:
         known = self.known_files.finding(inspection.attachments, addresses=addresses)
         if known is not None:
             findings = [known, *findings]
+        if held := self._held_by(sender):
+            findings = [without_the_subject(each, held, self.document.roles) for each in findings]
         answers = _answers(subject)
         actions = _settle({case.address: _strictest(findings, case.address) for case in cases}, answers=answers)
         explanation = Explanation(
@@ -345,6 +348,13 @@ class Policy:
         """Whether it is the mailbox of somebody to whom children's worries go: text rules never act on that mail,
         for a filter between a child and her would do harm (KCS 3.7, KPS and KCLMS safeguarding)."""
         return address.lower() in self._safeguarding
+
+    def _held_by(self, sender: Sender) -> frozenset[str]:
+        """The roles among whose mailboxes the proved sender's own is; none for anybody else."""
+        if not sender.known:
+            return frozenset()
+        own = (sender.mailbox, self._main_address(sender.mailbox))
+        return frozenset(role for each in own for role in self._roles.get(normal_address(each).lower(), ()))
 
     def _main_address(self, address: str) -> str:
         person = self._people.person(address)
