@@ -6,7 +6,8 @@ import json
 import sys
 import tempfile
 import time
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -72,13 +73,10 @@ def check(
     """
     settings = with_directory(with_policy(settings_for(config), policy), directory)
     given = Given(sender=sender, recipients=recipients, login=login, client=client)
-    try:
-        judge = load(settings)
-    except ConfigError as error:
-        raise CannotError(str(error)) from None
+    judge, inspectors = _ready(settings)
     stopped = failed = False
     try:
-        with closing(Inspectors(settings.inspection, FilePath(tempfile.gettempdir()))) as inspectors:
+        with closing(inspectors):
             for message in messages:
                 try:
                     verdict, inspection, took = _judge(message, judge, inspectors, settings, given)
@@ -92,6 +90,22 @@ def check(
     except InspectorsError as error:
         raise CannotError(str(error)) from None
     raise click.exceptions.Exit(2 if failed else int(stopped))
+
+
+def _ready(settings: Settings) -> tuple[Policy, Inspectors]:
+    """The policy, and inspectors: their process comes up while the policy is read. Raises CannotError."""
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        starting = beside.submit(Inspectors, settings.inspection, FilePath(tempfile.gettempdir()))
+        try:
+            judge = load(settings)
+        except ConfigError as error:
+            with suppress(InspectorsError):
+                starting.result().close()
+            raise CannotError(str(error)) from None
+        try:
+            return judge, starting.result()
+        except InspectorsError as error:
+            raise CannotError(str(error)) from None
 
 
 class NoRecipientError(Exception):
