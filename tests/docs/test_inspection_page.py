@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from pathlib import Path
 
 import pytest
+from support.corpus.hostile import CASES
 
 from gatepost_milter.inspection import inspectors
 from gatepost_milter.inspection.containers import markup, pages, texts, walk
@@ -62,3 +64,13 @@ def test_the_numbers_on_the_page_are_the_programs(page: str) -> None:
         assert f"{number:,}" in page
     assert f"{texts.MAX_SECONDS:.0f}\nseconds long" in page
     assert f"{walk.FREELY // 1024 // 1024} MB and {walk.RATIO} times" in page
+
+
+def test_every_published_trick_has_its_cases() -> None:
+    """The table of publications in tests/README.md names cases that exist; a trick whose cases are gone is untried."""
+    table = (Path(__file__).parent.parent / "README.md").read_text("utf-8").partition("## Published")[2]
+    rows = "\n".join(row for row in table.splitlines() if row.startswith("|"))
+    named = re.findall(r"`([a-z0-9*-]+)`", rows)
+    assert len(named) > 15
+    for words in named:
+        assert fnmatch.filter([case.id for case in CASES], words), words

@@ -189,9 +189,10 @@ def warm_up() -> None:
     filetypes.table()
 
 
-def identify(data: Buffer, names: Sequence[str]) -> Nature:
-    """What ``data`` called ``names`` is. Never raises on content."""
-    mime, description = libmagic.opinion(data)
+def identify(data: Buffer, names: Sequence[str], *, seen: tuple[str, str] | None = None) -> Nature:
+    """What ``data`` called ``names`` is. Never raises on content. With what ``sight`` has ``seen``, libmagic is
+    not asked."""
+    mime, description = seen or libmagic.opinion(data)
     classes: dict[FileClass, str] = {}
     found = _by_content(data, mime, description)
     if found:
@@ -256,10 +257,12 @@ def _by_content(data: Buffer, mime: str, description: str) -> tuple[FileClass, s
 
 def _program(data: Buffer) -> str:
     """The kind of program that the bytes are, by the structure a loader needs; empty when they are none."""
-    head = bytes(data[:64])
+    head = bytes(data[:72])
+    start = len(head) - len(head.lstrip(b"\r\n"))  # empty lines before a body belong to its header for some
+    head = head[start : start + 64]
     if head[:2] in (b"MZ", b"ZM"):
         if len(head) == 64:
-            (offset,) = struct.unpack_from("<I", head, 60)
+            offset = start + struct.unpack_from("<I", head, 60)[0]
             signature = bytes(data[offset : offset + 4])
             if signature == b"PE\0\0":
                 return "Windows program"

@@ -45,6 +45,10 @@ _HIDDEN = re.compile(
 )
 _INDENTED = re.compile(rb"\n[ \t]+[Cc][Oo][Nn][Tt][Ee][Nn][Tt]-")  # quick to search for, and rare
 _CONTROLS = bytes(set(range(32)) - {9})
+_LATE_CONTENT = re.compile(
+    rb"[ \t\r\n]*\n(?=[ \t]*content-(?:type|transfer-encoding|disposition)[ \t]*:)", re.IGNORECASE
+)
+_EXPECTS_FIELDS = re.compile(rb"\s*\"?(?:message|multipart|text/rfc822)", re.IGNORECASE)
 _WANTED_BYTES = {name.encode(): name for name in WANTED}
 
 
@@ -99,17 +103,22 @@ def _read_block(data: Buffer, start: int, end: int) -> tuple[Header, re.Match[by
 
 
 def _with_late_fields(data: Buffer, blank: re.Match[bytes] | None, end: int, header: Header) -> Header:
-    """What follows an empty line whose ends are not like those before it: for some clients it ends nothing."""
-    if blank is None or (data[blank.start() - 1 : blank.start()] == b"\r") == (len(blank[0]) == 3):
+    """What follows an empty line that ends nothing for some clients: the fields that say how to decode a part.
+
+    Where a message or its header is expected to follow, fields are no surprise.
+    """
+    late = blank and _LATE_CONTENT.match(data, blank.start(), min(end, blank.start() + 4096))
+    fields = header.readings[0].fields
+    if late is None or any(_EXPECTS_FIELDS.match(value) for value in fields.get("content-type", ())):
         return header
-    late = _LATE_HEADER.match(data, blank.start(), min(end, blank.start() + 4096))
-    if late is None:
+    further = _read_block(data, late.end(), end)[0]
+    if "content-transfer-encoding" not in further.readings[0].fields:
         return header
-    further = _read_block(data, late.end(), end)[0].readings[0]
-    fields = {name: list(values) for name, values in header.readings[0].fields.items()}
-    for name, values in further.fields.items():
-        fields.setdefault(name, []).extend(values)
-    return Header((*header.readings, Reading(fields, further.body, "header-late")), header.defects)
+    merged = {name: list(values) for name, values in fields.items()}
+    for name, values in further.readings[0].fields.items():
+        merged.setdefault(name, []).extend(values)
+    late_readings = (Reading(merged, each.body, "header-late") for each in further.readings)
+    return Header((*header.readings, *late_readings), header.defects)
 
 
 def _without_fields(data: Buffer, start: int, end: int) -> Header:

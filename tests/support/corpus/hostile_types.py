@@ -445,6 +445,22 @@ for _name, _technique, _before, _behind in INDENTED:
     headers.add(_name, _technique, partial(_hidden_encoding, _before, _behind), PROGRAM)
 
 
+@headers.case("the encoding of a part follows an empty line, as if it were its first words", PROGRAM)
+def part_late_encoding() -> bytes:
+    body = QUOTED + b"\r\n" + quoted(payloads.windows_program())
+    return letter(part(OCTETS + named(b"setup.exe"), body))
+
+
+@headers.case("the same, indented, and without an empty line behind it", PROGRAM)
+def part_late_indented() -> bytes:
+    return letter(part(OCTETS + named(b"setup.exe"), b" " + BASE64 + program64()))
+
+
+@headers.case("two empty lines before quoted-printable", PROGRAM)
+def part_two_blanks() -> bytes:
+    return letter(part(OCTETS + QUOTED + named(b"setup.exe"), b"\r\n" + quoted(payloads.windows_program())))
+
+
 @headers.case("the name of the encoding's field is folded before its colon", PROGRAM)
 def part_folded_name() -> bytes:
     fields = OCTETS + b"Content-Transfer-Encoding\r\n :quoted-printable\r\n" + named(b"setup.exe")
