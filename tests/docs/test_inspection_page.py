@@ -67,7 +67,7 @@ def test_the_numbers_on_the_page_are_the_programs(page: str) -> None:
 
 
 def test_every_published_trick_has_its_cases() -> None:
-    """The table of publications in tests/README.md names cases that exist; a trick whose cases are gone is untried."""
+    """The table of publications in tests/README.md names cases that exist."""
     table = (Path(__file__).parent.parent / "README.md").read_text("utf-8").partition("## Published")[2]
     rows = "\n".join(row for row in table.splitlines() if row.startswith("|"))
     named = re.findall(r"`([a-z0-9*-]+)`", rows)

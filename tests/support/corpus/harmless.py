@@ -6,7 +6,7 @@ import gzip
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 
 from support.corpus import harmless_files as files
 from support.corpus import harmless_office as documents
@@ -162,12 +162,13 @@ def _files() -> list[Harmless]:
     """Each file as four clients would send it, in turn, so that every client sends many files."""
     made = []
     for number, (name, kind, content) in enumerate(FILES):
+        once = cache(content)  # a document takes longer to make than to inspect
         for step in range(_SHAPES):
             client = CLIENTS[(number + 3 * step) % len(CLIENTS)]
             made.append(
                 Harmless(
                     id=f"{client.__name__}-{name.replace(' ', '-')}",
-                    build=partial(_from, client, name, kind, content),
+                    build=partial(_from, client, name, kind, once),
                     remarks=_REMARKS.get(name, {}),
                 )
             )
@@ -185,10 +186,11 @@ def _lessons() -> list[Harmless]:
 
 
 def _names() -> list[Harmless]:
+    once = cache(documents.word)
     return [
         Harmless(
             id=f"name-{number}",
-            build=partial(_from, CLIENTS[number % len(CLIENTS)], name, _DOCX, documents.word),
+            build=partial(_from, CLIENTS[number % len(CLIENTS)], name, _DOCX, once),
             remarks=_REMARKS.get(name, {}),
         )
         for number, name in enumerate(NAMES)
