@@ -7,6 +7,7 @@ without the sandbox that surrounds containers in the daemon, so that a fault sho
 from __future__ import annotations
 
 import json
+import lzma
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -29,6 +30,7 @@ SECONDS = 5.0  # that opening one input may take; the soft limit of the walk is 
 _PARTS = 200
 _MOST = 23  # times its length that a text may decode to: a uuencoded line of one letter stands for 45 zeros
 _GOLDEN = Path(__file__).parent.parent / "golden"
+_SAMPLES = Path(__file__).parent.parent / "samples"
 
 _NAMES = (
     "", "file", "a.exe", "a.zip", "a.docx", "a.xlsm", "a.doc", "a.xls", "a.msg", "winmail.dat", "a.pdf", "a.rtf",
@@ -212,6 +214,8 @@ def file_seeds() -> Iterator[bytes]:
     """The files in those messages, each with a name of its kind, and small ones of the kinds that are large."""
     for content in (files.windows_program(), files.linux_program(), files.zipped({"a.exe": b"MZ"}), b"", b"text"):
         yield b"\x01\0" + content
+    for path in sorted(_SAMPLES.glob("*.xz")):
+        yield b"\x01\0" + lzma.decompress(path.read_bytes())[:LARGEST]
     for message in _messages():
         for leaf in reader.read(message, max_parts=_PARTS).leaves[:20]:
             for _, content in encodings.decode(message[leaf.start : leaf.end], leaf.encoding)[:1]:
