@@ -13,7 +13,7 @@ from functools import partial
 from typing import Protocol
 
 from gatepost_config import settings
-from gatepost_milter.inspection import clamd, encodings, reader, recipients, text
+from gatepost_milter.inspection import clamd, encodings, reader, recipients, settled, text
 from gatepost_milter.inspection.filetypes import strictest
 from gatepost_milter.inspection.headers import Buffer
 from gatepost_milter.inspection.inspectors import Examined
@@ -79,11 +79,12 @@ def inspect(
         leaves = _to_examine(data, reading)
         own_texts, defects = _texts(data, reading)
         forwarded = [_forwarded(data, leaf, hashes=hashes) for leaf in reading.messages]
+        known = None if hashes else settled.attachments(data, leaves)
     if scanner is not None:
         scanner.send(content)
-    examined = Examined()
+    examined = Examined(attachments=known or ())
     try:
-        if leaves:
+        if known is None:
             left = max(deadline - (time.perf_counter() - started), 0.001)
             examined = inspectors.examine(
                 content, leaves, limits=limits, deadline=left, hashes=hashes, texts=texts

@@ -13,6 +13,8 @@ from functools import cache
 
 import magic
 
+from gatepost_milter.inspection import sight
+
 Buffer = bytes | mmap.mmap
 
 _BINARY_SAMPLE = 16 * 1024
@@ -24,14 +26,6 @@ _LOOKED_AT = 8192  # bytes that tell text from other data
 _NO_SOFT, _NO_TEXT, _NO_ENCODING = 0x004000, 0x020000, 0x200000
 _NO_DETAILS = 0x001000 | 0x010000 | 0x100000 | 0x800000  # compressed content, ELF sections, tokens, tapes
 
-# The common and harmless, by their first bytes: the words libmagic would say, without its millisecond.
-_QUICK = (
-    (b"\xff\xd8\xff", "image/jpeg", "JPEG image"),
-    (b"\x89PNG\r\n\x1a\n", "image/png", "PNG image"),
-    (b"GIF89a", "image/gif", "GIF image"),
-    (b"GIF87a", "image/gif", "GIF image"),
-    (b"%PDF-", "application/pdf", "PDF document"),
-)
 _QUICK_TEXT = (
     (re.compile(rb"(?i)(?:\xef\xbb\xbf)?\s{0,64}<(?:!doctype\s+html|html)\b"), "text/html"),
     (re.compile(rb"(?:\xef\xbb\xbf)?BEGIN:VCALENDAR\b"), "text/calendar"),
@@ -122,9 +116,9 @@ def opinion(data: Buffer) -> tuple[str, str]:
     head = bytes(data[:_LOOKED_AT])
     if not head:
         return "application/x-empty", "empty"
-    for start, mime, description in _QUICK:
-        if head.startswith(start):
-            return mime, description
+    seen = sight.opinion(data)
+    if seen is not None:
+        return seen
     try:
         if head.startswith(_WIDE) or is_readable(head):
             return _of_text(head)
