@@ -143,10 +143,14 @@ class Keeper(Protocol):
 
 
 class Own(Protocol):
-    """Mail that comes back to gatepost itself. Both raise StoreError; None is for all other mail."""
+    """Mail that comes back to gatepost itself. All raise StoreError; None is for all other mail."""
 
     def released(self, transaction: Transaction) -> Answer | None:
         """The answer to a release of our own, which is not judged again."""
+        ...
+
+    def noticed(self, transaction: Transaction) -> bool:
+        """Whether it is a notice of our own: a machine sent it, whatever its header says."""
         ...
 
     def replied(self, transaction: Transaction, inspection: Inspection, sender: Sender) -> Answer | None:
@@ -219,8 +223,12 @@ class Gate:
         try:
             with self._turn(transaction.content.size, deadline):
                 inspection = self._inspect(transaction.content, deadline=deadline)
+            if own is not None and own.noticed(transaction):
+                inspection = replace(inspection, automatic=True)
         except InspectorsBusyError as error:
             return replies.tempfail(transaction.support_id, detail=f"inspectors: {error}")
+        except StoreError as error:
+            return _unkept(transaction, error)
         inspected = perf_counter()
         INSPECT_SECONDS.observe(inspected - started)
         enter(Step.JUDGE)

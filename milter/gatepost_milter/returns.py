@@ -1,4 +1,4 @@
-"""Owns the mail that comes back to gatepost itself: its own releases at the front door, and senders' replies.
+"""Owns the mail that comes back to gatepost itself: its releases at the front door, its notices, replies to them.
 
 A release is known by a token that is signed for its bytes and recipients, and is spent once. A reply counts only
 from the very sender who was asked, by login or trusted relay, and never from a machine. Whatever is not exactly
@@ -29,9 +29,12 @@ from gatepost_quarantine.held import Choice, HeldMessage, Notice, SenderAnswer
 from gatepost_quarantine.offers import ends
 from gatepost_quarantine.store import ConflictError, NotFoundError
 from gatepost_quarantine.tokens import (
+    NOTICE_HEADER,
+    NOTICE_KEY,
     RELEASE_HEADER,
     RELEASE_KEY,
     REPLY_KEY,
+    NoticeMarks,
     ReleaseTokens,
     ReplyAddresses,
     TokenError,
@@ -81,6 +84,15 @@ class Returns:
     def _addresses(self) -> ReplyAddresses:
         mailbox = self.settings.sender_pages.reply_address
         return ReplyAddresses(self.desk.key(REPLY_KEY), mailbox=mailbox)
+
+    @cached_property
+    def _marks(self) -> NoticeMarks:
+        return NoticeMarks(self.desk.key(NOTICE_KEY))
+
+    def noticed(self, transaction: Transaction) -> bool:
+        """Whether this is a notice of ours that a machine has sent back or on. Raises StoreError."""
+        name = NOTICE_HEADER.lower().encode()
+        return any(self._marks.is_ours(value) for field, value in transaction.headers if field.lower() == name)
 
     def released(self, transaction: Transaction) -> Answer | None:
         """The answer to a release of our own, which passes unjudged; None for all other mail. Raises StoreError.

@@ -29,7 +29,7 @@ from gatepost_quarantine.held import HeldMessage, Notice
 from gatepost_quarantine.rescan import Rescan, RescanError
 from gatepost_quarantine.sql import open_store
 from gatepost_quarantine.store import OwedNotice, OwedRelease, Store, StoreError
-from gatepost_quarantine.tokens import RELEASE_KEY
+from gatepost_quarantine.tokens import NOTICE_KEY, RELEASE_KEY, NoticeMarks
 from gatepost_quarantine.wording import Templates, shipped
 
 ACTOR = "gatepost-courier"
@@ -259,11 +259,16 @@ class Courier:
                 time.sleep(0.5)  # nothing tells us that it is back; the deadline bounds the asking
 
     def _send(self, group: Sequence[OwedRelease | OwedNotice]) -> None:
-        group = self._looked_at(group)
-        if not group:
-            return
         try:
+            group = self._looked_at(group)
+            if not group:
+                return
             job = self._job(group)
+        except StoreError as error:
+            # Perhaps of this message alone, which is then no reason that the others wait.
+            reply = smtp.Reply(0, f"gatepost: {error}")
+            self._keep([self._result(each, reply, _held_id(each)) for each in group])
+            return
         except notices.NoticeError as error:
             reply = smtp.Reply(451, f"4.3.0 gatepost: the notice cannot be written: {error}")
             log.error("notice-unwritable", row=group[0].row, error=str(error))
@@ -321,7 +326,7 @@ class Courier:
         stopped = [each for each in releases if each.recipient.address not in insisted]
         for each in stopped:
             self._store.hold_again(each.row, reason=objection, actor=ACTOR)
-            log.warning("held-again", row=each.row, held_id=held.id, reason=objection)
+            log.warning("held-again", row=each.row, held_id=held.id)  # why is in the audit, for who may see it
         return [each for each in releases if each not in stopped]
 
     def _objection(self, held: HeldMessage, releases: Sequence[OwedRelease]) -> str:
@@ -393,6 +398,7 @@ class Courier:
             offer=offers.offer(notice, store=self._store, settings=self._settings),
             offers=offers.of_digest(notice, store=self._store, settings=self._settings),
             templates=self._templates,
+            mark=NoticeMarks(self._store.key(NOTICE_KEY)).make(notice.message_id),
         )
 
     def _gathered(self, claimed: Sequence[OwedRelease | OwedNotice]) -> set[int]:
@@ -467,6 +473,10 @@ def _grouped(
         key: object = (each.held.id, server(each)) if isinstance(each, OwedRelease) else each.row
         groups.setdefault(key, []).append(each)
     yield from groups.values()
+
+
+def _held_id(owed: OwedRelease | OwedNotice) -> str:
+    return owed.held.id if isinstance(owed, OwedRelease) else owed.notice.held_id
 
 
 def _address(owed: OwedRelease | OwedNotice) -> str:

@@ -24,6 +24,7 @@ from gatepost_config.settings import Settings
 from gatepost_config.words import Action, Explanation, Finding
 from gatepost_quarantine import wording
 from gatepost_quarantine.held import HeldMessage, Notice, NoticeKind, new_id
+from gatepost_quarantine.tokens import NOTICE_HEADER
 from gatepost_quarantine.wording import Templates
 
 _SUBJECT_LIMIT = 120
@@ -142,15 +143,18 @@ def render(
     offer: Offer | None = None,
     offers: Mapping[str, Offer] | None = None,
     templates: Templates | None = None,
+    mark: str = "",
 ) -> bytes:
     """The notice as a message with CRLF line ends. Raises NoticeError.
 
     Rendered twice it is the same but for its Date and the link of an ``offer``, so the courier keeps the first
     bytes. ``offers`` are those of the messages in a digest, by id. Without ``templates``, ours are used.
+    ``mark`` is what the gateway will know it by if it comes back (``tokens.NoticeMarks``).
     """
     templates = templates or wording.shipped()
     try:
-        return write(notice, settings=settings, now=now, offer=offer, offers=offers or {}, templates=templates)
+        raw = write(notice, settings=settings, now=now, offer=offer, offers=offers or {}, templates=templates)
+        return f"{NOTICE_HEADER}: {mark}\r\n".encode("ascii") + raw if mark else raw
     except wording.FAULTS as error:
         raise NoticeError(f"{type(error).__name__}: {error}") from error
 

@@ -1,4 +1,4 @@
-"""Owns what gatepost signs for its own later reading: senders' links, their reply addresses, its own releases.
+"""Owns what gatepost signs for its own later reading: links, reply addresses, its own releases and notices.
 
 Each has a purpose of its own in what is signed, so that none passes for another. The keys are the store's, which
 all gateways of a school share (``Store.key``).
@@ -15,20 +15,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from itsdangerous import BadData, URLSafeSerializer
+from itsdangerous import BadData, Signer, URLSafeSerializer
 
 from gatepost_quarantine.held import HeldMessage
 
-LINK_KEY, REPLY_KEY, RELEASE_KEY = "sender-link", "sender-reply", "front-door"
+LINK_KEY, REPLY_KEY, RELEASE_KEY, NOTICE_KEY = "sender-link", "sender-reply", "front-door", "notice"
 """Names of the store's keys."""
 
 RELEASE_HEADER = "X-Gatepost-Release"
+NOTICE_HEADER = "X-Gatepost-Notice"
 RELEASE_LIFETIME = timedelta(minutes=15)
 """How long a front-door token is good: every try to send has one of its own."""
 
 _ID_LETTERS = 16
 _MARK_LETTERS = 16
 """80 bits in base 32: a local part has 64 octets (RFC 5321 section 4.5.3.1.1), and letters may lose their case."""
+
+_NOTICE_ID_LETTERS = 16
 
 
 class TokenError(Exception):
@@ -125,6 +128,26 @@ class ReleaseTokens:
         if listed != _listed(recipients):
             raise TokenError("the token is for other recipients")
         return ReleasePass(nonce=nonce, until=datetime.fromtimestamp(until, UTC))
+
+
+class NoticeMarks:
+    """The marks by which a gateway knows a notice of its own that comes back, whatever was done to the rest of it.
+
+    A mark stands for itself, not for the bytes around it. Whoever copies one on to other mail gains no more than
+    from an Auto-Submitted field: they are told nothing about that mail.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._signer = Signer(key, salt="gatepost notice", digest_method=hashlib.sha256)
+
+    def make(self, message_id: str) -> str:
+        """The mark of the notice with this Message-ID: the same each time, and one word of ASCII."""
+        name = hashlib.sha256(message_id.encode("utf-8", "surrogateescape")).hexdigest()[:_NOTICE_ID_LETTERS]
+        return self._signer.sign(name).decode("ascii")
+
+    def is_ours(self, value: bytes) -> bool:
+        """Whether a field's value is a mark of ours, folded or not."""
+        return self._signer.validate(b"".join(value.split()))
 
 
 def content_digest(header: bytes, body: bytes) -> str:

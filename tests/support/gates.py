@@ -195,6 +195,7 @@ class OwnMail:
 
     releases: Answer | None = None
     answers: Answer | None = None
+    notices: bool = False
     broken: bool = False
     asked: list[str] = field(default_factory=list)
 
@@ -203,6 +204,9 @@ class OwnMail:
         if self.broken:
             raise StoreError("away")
         return self.releases
+
+    def noticed(self, transaction: Transaction) -> bool:
+        return self.notices
 
     def replied(self, transaction: Transaction, inspection: Inspection, sender: Sender) -> Answer | None:
         self.asked.append("replied")

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from email.parser import BytesHeaderParser
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from gatepost_quarantine.courier import Courier, StopSignal, run
 from gatepost_quarantine.held import Envelope, State
 from gatepost_quarantine.sql import SqlStore, open_store
 from gatepost_quarantine.store import OwedNotice, StoreError
+from gatepost_quarantine.tokens import NOTICE_HEADER, NOTICE_KEY, NoticeMarks
 
 
 @pytest.fixture
@@ -273,6 +275,8 @@ def test_a_notice_that_is_sent_again_is_the_same_mail(store: SqlStore, configure
         work(settings, store)
         contents.append(sink.mails[0].content)
     assert contents[0] == contents[1] != b""
+    mark = BytesHeaderParser().parsebytes(contents[1])[NOTICE_HEADER]
+    assert NoticeMarks(store.key(NOTICE_KEY)).is_ours(mark.encode()), "it is known again if it comes back"
 
 
 def test_a_notice_that_cannot_be_written_waits_for_the_mend(

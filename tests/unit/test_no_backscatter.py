@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from email.policy import default
 
 import pytest
-from support.gates import TEACHER, Keeper, finding, inspection, transaction, verdict
+from support.gates import TEACHER, Keeper, OwnMail, finding, inspection, transaction, verdict
 from support.gates import Judge as GivenJudge
 
 from gatepost_config.settings import School, Settings
@@ -91,7 +91,7 @@ def test_a_loop_stops_at_one(kind: NoticeKind) -> None:
     keeper = Keeper()
     settings = Settings(school=School(name="Example School", domains=["school.example"]), gateway="gw.example")
 
-    def process(seen: Inspection, *, sender: str = TEACHER) -> int:
+    def process(seen: Inspection, *, sender: str = TEACHER, marked: bool = False) -> int:
         before = sum(each.to == TEACHER for each in keeper.notices)
         message = transaction(to, sender=sender, headers=((b"Message-ID", seen.message_id.encode()),))
         Gate(
@@ -99,6 +99,7 @@ def test_a_loop_stops_at_one(kind: NoticeKind) -> None:
             policy=GivenJudge(given),
             store=keeper,
             gateway="gw.school.example",
+            own=OwnMail(notices=marked),
         ).process(message)
         return sum(each.to == TEACHER for each in keeper.notices) - before
 
@@ -112,3 +113,6 @@ def test_a_loop_stops_at_one(kind: NoticeKind) -> None:
     again = Inspection(size=10, message_id="<again@home.example>", automatic=recipients.is_automatic(fields))
     assert process(again) == 0
     assert process(Inspection(size=10, message_id="<bounce@home.example>"), sender="") == 0
+    # A mailbox may send it on as its owner's own mail, with nothing left of that but the mark.
+    assert process(Inspection(size=10, message_id="<on@home.example>"), marked=True) == 0
+    assert process(Inspection(size=10, message_id="<other@home.example>")) == 1

@@ -28,9 +28,12 @@ from gatepost_quarantine.held import Choice, HeldMessage, State
 from gatepost_quarantine.sql import SqlStore, open_store
 from gatepost_quarantine.store import OwedNotice
 from gatepost_quarantine.tokens import (
+    NOTICE_HEADER,
+    NOTICE_KEY,
     RELEASE_HEADER,
     RELEASE_KEY,
     REPLY_KEY,
+    NoticeMarks,
     ReleaseTokens,
     ReplyAddresses,
     body_digest,
@@ -294,6 +297,25 @@ def test_other_mail_never_waits_for_the_store() -> None:
     asking = returns(away)
     assert asking.released(transaction(ANNA)) is None
     assert asking.replied(transaction(ANNA), inspection(ANNA), KNOWN) is None
+
+
+# Our own notices
+
+
+def test_a_notice_that_comes_back_is_known_by_its_mark(store: SqlStore) -> None:
+    """A robot may take out or rewrite whatever else says that it is automatic; a forged mark is nothing."""
+    mark = NoticeMarks(store.key(NOTICE_KEY)).make("<notice-1@mx1.school.example>").encode()
+    other = NoticeMarks(b"another school's key").make("<notice-1@mx1.school.example>").encode()
+
+    def known(*values: bytes) -> bool:
+        fields = [(NOTICE_HEADER.upper().encode(), value) for value in values]
+        return returns(store).noticed(transaction(ANNA, headers=(*HEADERS, *fields)))
+
+    assert known(b" " + mark)
+    assert known(b"\n " + mark[:20] + b"\n\t" + mark[20:]), "folded on its way"
+    assert known(b" forged", b" " + mark)
+    assert not any(known(b" " + each) for each in (other, mark[:-1], mark.swapcase(), b"", b"\xff\xfe"))
+    assert not known()
 
 
 # In the gate
