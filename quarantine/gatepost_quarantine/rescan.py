@@ -89,8 +89,8 @@ class Rescan:
             )
         except subprocess.TimeoutExpired:
             raise RescanError("the second look took too long") from None
-        except OSError as error:
-            raise RescanError(f"the second look could not be started: {error.strerror}") from error
+        except (OSError, ValueError) as error:  # ValueError: an address that no argument can hold
+            raise RescanError(f"the second look could not be started: {error}") from error
         if done.returncode not in (0, _NO):
             raise RescanError("the second look gave up on it; gatepost check says why")
 
@@ -111,17 +111,19 @@ def _arguments(held: HeldMessage, settings: Path | None) -> list[str]:
 
 
 def _objection(held: HeldMessage, found: Any, to: Collection[str]) -> str:
-    if not any(_stops(Action(found["recipients"].get(each, Action.PASS.value))) for each in to):
+    # A recipient of whom nothing is said was not judged, and that is no consent: KeyError.
+    now = {each: Action(found["recipients"][each]) for each in to}
+    if not any(_stops(each) for each in now.values()):
         return ""
     before = {each.rule: each.action for each in held.explanation.findings}
     for each in found["findings"]:
         action = Action(each["action"])
         if _stops(action) and action.strictness > before.get(each["rule"], Action.PASS).strictness:
             clause = f" ({each['clause']})" if each["clause"] else ""
-            say = " ".join(str(each["say"]).split())[:_SAY]
+            say = "" if action is Action.SEAL else " ".join(str(each["say"]).split())[:_SAY] + " "
             return (
                 f"Not sent: the policy has changed since, and its rule {each['rule']}{clause} now says "
-                f"{action.value}. {say} Release it again if you insist."
+                f"{action.value}. {say}Release it again if you insist."
             )
     return ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from support.quarantine import chunks
 from support.senders import ANNA, BEN, LETTER, TEACHER, exposed, waiting
 from support.smtp import Sink
 
-from gatepost_config.documents import load_settings
+from gatepost_config.documents import load_settings, policy_digest
 from gatepost_config.settings import Settings
 from gatepost_config.words import Action, PolicyRef
 from gatepost_quarantine.audit import Verb
@@ -135,6 +136,22 @@ def test_a_child_that_fails_is_no_consent(settings: Settings, code: str) -> None
         objection(configured, ("/no/such/program",))
 
 
+def test_a_recipient_of_whom_nothing_is_said_was_not_judged(settings: Settings) -> None:
+    """The child may spell an address otherwise; then it has said nothing about this one."""
+    with pytest.raises(RescanError):
+        objection(settings, says({"rule": "new", "action": "quarantine"}, recipients={BEN: "pass"}))
+    impossible = waiting()
+    unsaid = replace(impossible, envelope=replace(impossible.envelope, login="a\0b"))
+    with pytest.raises(RescanError):
+        objection(settings, says(recipients={ANNA: "pass"}), unsaid)
+
+
+def test_what_would_now_be_sealed_is_not_described(settings: Settings) -> None:
+    """The reply stands where everybody looks who sees the message in a list."""
+    said = objection(settings, says({"rule": "new", "action": "seal"}))
+    assert "rule new now says seal. Release" in said
+
+
 def work(settings: Settings, store: SqlStore) -> None:
     """One batch."""
     stop = StopSignal()
@@ -165,6 +182,26 @@ def test_a_release_is_held_again_and_goes_when_a_reviewer_insists(
     work(settings, store)
     assert states(store, message) == [State.RELEASED, State.HELD]
     assert len(sink.mails) == 1
+
+
+@pytest.mark.parametrize("way", ["listeners", "front-door"])
+def test_a_message_that_cannot_be_read_back_keeps_no_other_waiting(
+    settings: Settings, store: SqlStore, sink: Sink, way: str
+) -> None:
+    """It is first in every batch, so an error that ended the batch would end all releases for good."""
+    damaged, fine = waiting(), waiting()
+    same = PolicyRef(name="test", version="2", digest=policy_digest(settings.policy))
+    fine = replace(fine, explanation=replace(fine.explanation, policy=same))
+    for message in (damaged, fine):
+        store.hold(message, content=chunks(LETTER))
+        store.release(message.id, recipients=[ANNA], actor="rita")
+    with sqlite3.connect(str(settings.store.url).removeprefix("sqlite:///")) as database:
+        database.execute("update chunk set data = x'00' where message_id = ?", (damaged.id,))
+    changed = {"rescan": way == "listeners", "way": way}
+    work(settings.model_copy(update={"courier": settings.courier.model_copy(update=changed)}), store)
+    assert states(store, fine)[0] is State.RELEASED
+    assert states(store, damaged)[0] is State.RELEASING
+    assert "damaged" in store.get(damaged.id).recipients[0].reply
 
 
 def test_a_second_look_that_cannot_be_had_is_tried_again_and_then_asks_a_reviewer(
