@@ -8,7 +8,7 @@ not exist. A rule serves the clauses that its ``clause`` names, without being li
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import resources
@@ -23,7 +23,8 @@ from gatepost_config.policy_document import PolicyDocument, Rule
 from gatepost_config.settings import Model, Settings
 from gatepost_config.words import Mode
 
-_NAMED = re.compile(r"[,;·]|\band\b")
+_APART = re.compile(r"[,;·]")
+_AND = re.compile(r"\band\b")
 
 Line = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 
@@ -104,7 +105,7 @@ class Covered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """A document's clauses with what serves each. ``beyond`` are rules that serve no clause of the document."""
+    """A document's clauses with what serves each. ``beyond`` are rules in use that serve no clause of it."""
 
     clauses: Clauses
     covered: tuple[Covered, ...]
@@ -163,7 +164,7 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def _coverage(clauses: Clauses, rules: Sequence[Rule]) -> Coverage:
     ids = {each.id.casefold() for each in clauses.clauses}
-    named = {rule.id: [each for each in _named(rule, clauses.short) if each in ids] for rule in rules}
+    named = {rule.id: [each for each in _named(rule, clauses.short, ids) if each in ids] for rule in rules}
     covered = []
     for clause in clauses.clauses:
         serving = tuple(
@@ -176,14 +177,25 @@ def _coverage(clauses: Clauses, rules: Sequence[Rule]) -> Coverage:
         missing = "; ".join(each for each in (wanted, clause.not_yet) if each)
         covered.append(Covered(clause=clause, rules=serving, missing=missing))
     serving_any = {name for each in covered for name, _ in each.rules}
-    beyond = tuple((rule.id, rule.mode) for rule in rules if rule.id not in serving_any)
+    awake = (rule for rule in rules if rule.mode is not Mode.OFF)
+    beyond = tuple((rule.id, rule.mode) for rule in awake if rule.id not in serving_any)
     return Coverage(clauses=clauses, covered=tuple(covered), beyond=beyond)
 
 
-def _named(rule: Rule, short: str) -> tuple[str, ...]:
-    """The clauses that a rule names, without the document's short name, case-folded: “KCS 2.6, 1.5”."""
-    parts = (" ".join(each.split()).casefold() for each in _NAMED.split(rule.clause))
-    return tuple(each.removeprefix(short.casefold()).strip() for each in parts if each)
+def _named(rule: Rule, short: str, ids: Collection[str]) -> Iterator[str]:
+    """The clauses that a rule names, without the document's short name, case-folded: “KCS 2.6, 1.5 and 1.9”.
+
+    A clause that has an “and” in its name is one clause (``ids`` are those there are).
+    """
+    for part in _APART.split(rule.clause):
+        whole = _bare(part, short)
+        for each in (part,) if whole in ids else _AND.split(part):
+            if name := _bare(each, short):
+                yield name
+
+
+def _bare(text: str, short: str) -> str:
+    return " ".join(text.split()).casefold().removeprefix(short.casefold()).strip()
 
 
 def _faults(clauses: Clauses, document: PolicyDocument | None) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
@@ -211,7 +223,7 @@ def _faults(clauses: Clauses, document: PolicyDocument | None) -> Iterator[tuple
                     )
     listed = {rule for clause in clauses.clauses for rule in clause.rules}
     for rule in document.rules if document else ():
-        for name in _named(rule, clauses.short):
+        for name in _named(rule, clauses.short, seen):
             if name not in seen and rule.id not in listed:
                 family = [each.id for each in clauses.clauses if each.id.casefold().startswith(f"{name} ")]
                 where = f" of {', '.join(map(repr, family))}" if family else ""
