@@ -70,6 +70,18 @@ def only(verdict: Verdict) -> Finding:
     return finding
 
 
+def test_leave_for_a_file_spares_nothing_that_has_no_name(tmp_path: Path) -> None:
+    """A rule may fire for a file and for something else besides; the file's leave is not the other's."""
+    rule = HOLD.replace(
+        "attachments.filter(a, a.executable)",
+        "[\"attachments.filter(a, a.executable)\", \"message.subject == 'Reset your password'\"]",
+    )
+    judge = standing(policy(tmp_path, rule, directory=PEOPLE), exemption(sha256=SHA))
+    sent = transaction("a@outside.example", login="teacher")
+    assert judge.judge(sent, inspection(EXE)).action is Action.PASS
+    assert judge.judge(sent, inspection(EXE, subject="Reset your password")).action is Action.QUARANTINE
+
+
 def test_what_is_exempt_is_kept_and_explained_but_does_not_act(tmp_path: Path) -> None:
     """Whoever asks later why the program passed finds by whom, until when and why."""
     verdict = on(tmp_path, exemption(sender="Teacher@school.example"))

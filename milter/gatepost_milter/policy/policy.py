@@ -295,7 +295,7 @@ class Policy:
             evidence[id(found)] = found
             asked = rule.action[case.direction]
             wanted = Action.strictest(wanted, asked)
-            exemption = self._exemption(rule.id, subject, case, found)
+            exemption = self._exemption(rule.id, subject, case, found if run.names_all(compiled, case) else ())
             if exemption:
                 exemptions[exemption] = None
             actions[case.address] = Action.PASS if exemption else rule.mode.limit(asked)
@@ -438,6 +438,10 @@ class _Run:
         if found is None or guard is None:
             return found
         return found if self._run(guard, case) is True else None
+
+    def names_all(self, compiled: CompiledRule, case: _Case) -> bool:
+        """Whether the evidence is all that made the rule fire: a condition that is plainly true names nothing."""
+        return not any(self._run(one, case) is True for one in compiled.find)
 
     def may_fire(self, compiled: CompiledRule) -> bool:
         """False if what is found is the same for all recipients, and is nothing."""
