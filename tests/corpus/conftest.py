@@ -12,6 +12,7 @@ import pytest
 from support.corpus.judging import LIMITS
 from support.mail import settings
 
+from gatepost_config.documents import shipped_policies
 from gatepost_milter.inspection.inspectors import Inspectors
 from gatepost_milter.policy.policy import Policy, load
 
@@ -28,7 +29,7 @@ def inspectors() -> Iterator[Inspectors]:
 @pytest.fixture(scope="session")
 def policies() -> tuple[Policy, ...]:
     """The shipped policies that a harmless message must pass."""
-    return tuple(load(settings(policy=name), tested=False) for name in ("default", "kings-college"))
+    return tuple(load(settings(policy=name), tested=False) for name in shipped_policies())
 
 
 @pytest.fixture
