@@ -82,6 +82,25 @@ def test_the_rooms_keep_their_contracts(root: Path, tmp_path: Path) -> None:
     assert linted.returncode == 0, linted.stdout
 
 
+@pytest.mark.parametrize(
+    ("contract", "room", "free"),
+    [
+        ("sqlalchemy", "gatepost_quarantine", {"sql"}),
+        ("pymilter", "gatepost_milter", {"session", "daemon"}),
+    ],
+)
+def test_a_new_module_is_bound_by_the_contracts(root: Path, contract: str, room: str, free: set[str]) -> None:
+    """A module that the list of a contract leaves out may import what it likes."""
+    bound = _setup(root)[f"importlinter:contract:{contract}"]["source_modules"].split()
+    folder = _listed_packages(root)[room]
+    modules = {each.stem for each in folder.glob("*.py")} | {
+        each.parent.name for each in folder.glob("*/__init__.py")
+    }
+    assert {each.removeprefix(f"{room}.") for each in bound if each.startswith(room)} == (
+        modules - free - {"__init__"}
+    )
+
+
 def test_python_dash_m_pytest_works_too(root: Path) -> None:
     """``python -m pytest`` puts the top folder on the path, where the rooms could hide installed modules."""
     ran = subprocess.run(
