@@ -66,11 +66,16 @@ class Follower:
 
     def _run(self) -> None:
         over = False
-        while not over:
-            over = self._over.is_set()  # asked before the look: what comes until then is in the last one
-            self._try()
+        try:
+            while not over:
+                over = self._over.is_set()  # asked before the look: what comes until then is in the last one
+                self._try()
+                self._first.set()
+                self._over.wait(self._every)
+        finally:
+            if not over:  # a defect ends the thread and not the worker: let it show
+                FOLLOWED.labels(what=self._what).set(0)
             self._first.set()
-            self._over.wait(self._every)
 
     def _try(self) -> None:
         try:

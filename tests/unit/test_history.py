@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 from support.mail import DAY, attachment, inspection, policy, transaction
 
 from gatepost_config.words import Action
-from gatepost_milter.followers import Follower, HistoryFollower, RulingsFollower
+from gatepost_milter.followers import RULINGS, Follower, HistoryFollower, RulingsFollower
 from gatepost_milter.policy.history import DROPPED, History
 from gatepost_milter.policy.notes import COUNTS, MASS, PAIRS, Notes
 from gatepost_milter.policy.policy import Policy
@@ -343,6 +344,23 @@ def test_a_follower_looks_at_once_and_once_more_when_it_ends() -> None:
     worker.history.note_wrote(WHO[0], THEY[1], day=TODAY)
     follower.end()
     assert len(shelf.pairs) == 2
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_follower_that_a_defect_ends_is_seen_to_be_gone() -> None:
+    """Its worker goes on with what was known last; nobody would know that no block reaches it any more."""
+    fine = Follower(RULINGS, lambda: None, every=3600)
+    fine.start()
+    fine.end()
+    assert REGISTRY.get_sample_value("gatepost_followed", {"what": RULINGS}) == 1
+
+    def look() -> None:
+        raise ValueError("a ruling that nobody can read")
+
+    broken = Follower(RULINGS, look)
+    broken.start()
+    broken.end()
+    assert REGISTRY.get_sample_value("gatepost_followed", {"what": RULINGS}) == 0
 
 
 def test_a_follower_goes_on_when_the_store_comes_back() -> None:
