@@ -82,7 +82,8 @@ class ReplyAddresses:
 
     def is_good(self, address: str, held: HeldMessage) -> bool:
         """Whether the address is the very one that was made for this message."""
-        return hmac.compare_digest(address.casefold().encode(), self.make(held).encode())
+        given = address.casefold().encode("utf-8", "surrogateescape")
+        return hmac.compare_digest(given, self.make(held).encode("utf-8", "surrogateescape"))
 
     def _mark(self, held: HeldMessage) -> str:
         said = "\0".join(("gatepost sender reply", held.id, held.sender.casefold()))

@@ -189,6 +189,13 @@ def test_a_reply_address_is_for_one_message_and_its_sender() -> None:
         assert not tokens.is_reply_address(other_mail, mailbox="gatepost@school.example")
 
 
+def test_a_reply_address_of_bytes_that_are_no_text_is_nobodys() -> None:
+    """An envelope may hold any byte (RFC 6531 does not reach everybody), and comparing must not fail on it."""
+    message = waiting()
+    addresses = ReplyAddresses(b"k" * 32, mailbox="gatepost@school.example")
+    assert not addresses.is_good(addresses.make(message).replace("-", "-\udcff"), message)
+
+
 def test_a_release_token_is_for_these_bytes_and_these_recipients() -> None:
     """Nothing else passes with it, and not for long."""
     signer = ReleaseTokens(KEY)

@@ -74,7 +74,7 @@ def test_leave_for_a_file_spares_nothing_that_has_no_name(tmp_path: Path) -> Non
     """A rule may fire for a file and for something else besides; the file's leave is not the other's."""
     rule = HOLD.replace(
         "attachments.filter(a, a.executable)",
-        "[\"attachments.filter(a, a.executable)\", \"message.subject == 'Reset your password'\"]",
+        '["attachments.filter(a, a.executable)", "message.subject == \'Reset your password\'"]',
     )
     judge = standing(policy(tmp_path, rule, directory=PEOPLE), exemption(sha256=SHA))
     sent = transaction("a@outside.example", login="teacher")
