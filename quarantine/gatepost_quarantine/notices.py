@@ -116,11 +116,15 @@ class Reason:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One message in a digest. ``at`` is when the notice about it was owed, ``why`` its clauses and rules."""
+    """One message in a digest. ``at`` is when the notice about it was owed, ``why`` its clauses and rules.
+
+    ``told`` is what the reviewer wants the sender to read.
+    """
 
     subject: str
     at: str
     why: str
+    told: str
     support_id: str
     link: str
 
@@ -274,6 +278,7 @@ def _entries(owed: Sequence[Notice], owed_at: Sequence[datetime]) -> list[dict[s
                 "subject": str(each.context.get("subject", "")),
                 "support_id": explanation.support_id,
                 "why": list(dict.fromkeys(why)),
+                "told": str(each.context.get("told", "")),
                 "at": at.isoformat(),
             }
         )
@@ -296,6 +301,7 @@ def _digest_facts(notice: Notice, settings: Settings, offers: Mapping[str, Offer
                 subject=_line(each["subject"]),
                 at=f"{at:%H:%M}" if at.date() == since.date() else f"{at.day} {at:%B, %H:%M}",
                 why=_line(", ".join(each["why"])),
+                told=_line(each.get("told", ""), limit=2000),
                 support_id=_line(each["support_id"]),
                 link=link,
             )

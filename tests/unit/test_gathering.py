@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import sqlite3
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from email.policy import default
@@ -201,6 +202,43 @@ def test_an_unreadable_notice_does_not_stop_the_others(
     run(settings, store, clock)
     assert len(sink.mails) == 4
     assert store.counts().owed == 1
+
+
+def test_a_digest_keeps_what_the_reviewer_said(
+    store: SqlStore, settings: Settings, sink: Sink, clock: Clock
+) -> None:
+    """Words that somebody wrote for one person are not lost because others were written to them, too."""
+    context = {"explanation": explanation([TEACHER]).to_json(), "subject": "A letter", "told": "Use the <portal>."}
+    owe(store, 4, kind=NoticeKind.DENIED, context=context)
+    run(settings, store, clock)
+    clock.move(hours=1)
+    run(settings, store, clock)
+    assert text(sink, 2).count("The reviewer says: Use the <portal>.") == 2
+    page = email.message_from_bytes(sink.mails[2].content, policy=default).get_body(("html",))
+    assert page is not None
+    assert page.get_content().count("The reviewer says: Use the &lt;portal&gt;.") == 2
+
+
+def test_what_is_forgotten_is_forgotten_in_digests_too(
+    store: SqlStore, settings: Settings, sink: Sink, clock: Clock
+) -> None:
+    """A digest outlives the notices that it stands for, and names the messages that they were about."""
+    gone = held(key="s" * 64, id="gonegone23456789")
+    store.hold(gone, content=chunks(MESSAGE))
+    owe(store, 3)
+    context = {"explanation": explanation([TEACHER]).to_json(), "subject": "The forgotten letter"}
+    store.owe([notice(TEACHER, context=context, held_id=gone.id)], key="gone")
+    run(settings, store, clock)
+    clock.move(hours=1)
+    run(settings, store, clock)
+    assert "The forgotten letter" in text(sink, 2)
+    store.deny(gone.id, actor="rita")
+    store.delete(gone.id, actor="rita")
+    assert store.forget(gone.id, actor="gatepost", reason="its time is over")
+    with sqlite3.connect(settings.store.url.removeprefix("sqlite:///")) as database:
+        kept = "".join(str(each) for each in database.execute("select notice, rendered from outbox"))
+    assert "Letter 2" in kept
+    assert "forgotten" not in kept
 
 
 def test_what_is_sealed_later_is_taken_out_of_the_digest(

@@ -148,6 +148,7 @@ class Keeping(Base):
                 kept = {name: row[name] for name in about}
                 here = and_(recipient.c.message_id == held.id, recipient.c.position == place)
                 connection.execute(update(recipient).where(here).values(**kept))
+            outbox.forget_in_digests(connection, held.id)
             finished = and_(outbox_table.c.message_id == held.id, outbox_table.c.state != outbox.RowState.OWED)
             connection.execute(delete(outbox_table).where(finished))
             connection.execute(delete(sender_answer).where(sender_answer.c.message_id == held.id))

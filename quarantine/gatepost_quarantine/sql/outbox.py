@@ -151,7 +151,7 @@ def forget_in_digests(connection: Connection, held_id: str) -> None:
         if digest is None:
             continue
         entries = [
-            each | {"subject": "", "why": []} if each["held_id"] == held_id else each
+            each | {"subject": "", "why": [], "told": ""} if each["held_id"] == held_id else each
             for each in digest.context["entries"]
         ]
         bare = replace(digest, context={**digest.context, "entries": entries})
