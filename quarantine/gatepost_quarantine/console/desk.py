@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import IO, Any, Protocol
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -162,8 +163,9 @@ def person_of(session: Session, settings: Settings) -> Person:
     )
 
 
+@cache
 def templates() -> Environment:
-    """The templates: everything is escaped, and a name that is not given is an error."""
+    """The templates, compiled once: everything is escaped, and a name that is not given is an error."""
     pages = Environment(
         loader=PackageLoader("gatepost_quarantine.console"),
         autoescape=True,
