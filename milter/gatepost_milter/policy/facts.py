@@ -21,7 +21,7 @@ from gatepost_config.policy_document import Limit
 from gatepost_milter.inspection.defects import severity
 from gatepost_milter.inspection.model import Attachment, Defect, FileClass
 from gatepost_milter.policy.content_facts import ATTACHMENT_FIELDS, CONTENT_FACTS, CONTENT_KINDS, CONTENT_LISTS
-from gatepost_milter.policy.fact_types import Fact, Field, Kind, People, Recipient, Scope, Subject, Type
+from gatepost_milter.policy.fact_types import Fact, Field, Kind, People, Scope, Subject, Type
 from gatepost_milter.policy.history_facts import (
     HISTORY_FACTS,
     HISTORY_KINDS,
@@ -263,7 +263,22 @@ FACTS: Mapping[str, Fact] = {
 }
 
 
-_LISTS = {**LISTS, **HISTORY_LISTS, **CONTENT_LISTS}
+_LISTS: Mapping[str, tuple[str, Callable[[Subject], Iterable[Any]]]] = {
+    "attachments": ("Attachment", lambda subject: subject.inspection.attachments),
+    "defects": ("Defect", lambda subject: counted(subject.inspection.defects)),
+    "visible": ("Visible", lambda subject: subject.inspection.recipients),
+    **LISTS,
+    **HISTORY_LISTS,
+    **CONTENT_LISTS,
+}
+_THINGS: Mapping[str, Callable[[Subject], Any]] = {
+    "sender": lambda subject: subject.sender,
+    "client": lambda subject: subject.transaction.client,
+    "message": lambda subject: subject,
+    "addressing": lambda subject: subject,
+    "writing": lambda subject: subject,
+    "directory": lambda subject: subject.people.directory,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +321,8 @@ class Catalogue:
             name: message_factory.GetMessageClass(self.pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))
             for name in fields
         }
+        self.limits = limits
+        self.lists = lists
         self._constants = {
             "limit": self._classes["Limit"](**limits),
             "lists": self._classes["Lists"](**lists),
@@ -327,36 +344,25 @@ class Catalogue:
             }
         )
 
-    def value(self, name: str, subject: Subject, asked: Asked) -> Any:
-        """The value of a fact that does not change within the message."""
+    def thing(self, name: str, subject: Subject) -> Any:
+        """What a fact that does not change within the message is read from: an object of its kind, or a list."""
+        if name in _LISTS:
+            return list(_LISTS[name][1](subject))
+        return _THINGS[name](subject)
+
+    def is_constant(self, name: str) -> bool:
+        """Whether the policy alone says what the fact is."""
+        return name in self._constants
+
+    def value(self, name: str, thing: Any, people: People, asked: Asked) -> Any:
+        """The value of a fact for the condition language, from what it is read from."""
         if name in self._constants:
             return self._constants[name]
-        if name in _LISTS:
-            kind, find = _LISTS[name]
-            return self._list(kind, find(subject), subject.people, asked)
-        inspection, people = subject.inspection, subject.people
-        if name == "attachments":
-            return self._list("Attachment", inspection.attachments, people, asked)
-        if name == "defects":
-            return self._list("Defect", counted(inspection.defects), people, asked)
-        if name == "visible":
-            return self._list("Visible", inspection.recipients, people, asked)
-        kind, thing = {
-            "sender": ("Sender", subject.sender),
-            "client": ("Client", subject.transaction.client),
-            "message": ("Message", subject),
-            "addressing": ("Addressing", subject),
-            "writing": ("Writing", subject),
-            "directory": ("Directory", people.directory),
-        }[name]
+        kind = FACTS[name].type
+        if kind.startswith("list("):
+            kind = kind[5:-1]
+            return [self._message(kind, each, people, asked) for each in thing]
         return self._message(kind, thing, people, asked)
-
-    def recipient(self, recipient: Recipient, people: People, asked: Asked) -> Message:
-        """The value of the fact ``recipient``."""
-        return self._message("Recipient", recipient, people, asked)
-
-    def _list(self, kind: str, things: Iterable[Any], people: People, asked: Asked) -> list[Message]:
-        return [self._message(kind, each, people, asked) for each in things]
 
     def _message(self, kind: str, thing: Any, people: People, asked: Asked) -> Message:
         read, looked_up = asked.fields[kind]
@@ -383,7 +389,19 @@ def text(value: str) -> str:
 
     Never cut: what a rule looks for could stand behind the cut.
     """
+    if value.isascii():
+        return value
     return value.encode("utf-8", "replace").decode("utf-8")
+
+
+_EMPTY: Mapping[Type, Any] = {Type.BOOL: False, Type.INT: 0, Type.STRING: "", Type.STRINGS: ()}
+
+
+def plain_value(field: Field, value: Any) -> Any:
+    """What the condition language sees of a field's value, without asking it."""
+    if not value:
+        return _EMPTY[field.type]
+    return True if field.type is Type.BOOL else _plain(field, value)
 
 
 def _plain(field: Field, value: Any) -> Any:

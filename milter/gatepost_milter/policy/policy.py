@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
-
-from cel_expr_python import cel
 
 from gatepost_config.directory import Directory
 from gatepost_config.directory_load import load_directory
@@ -31,27 +28,25 @@ from gatepost_config.words import (
     Reply,
 )
 from gatepost_milter.detect.domains_alike import Alike
-from gatepost_milter.detect.pages import DetectionError
 from gatepost_milter.inspection.model import Inspection
 from gatepost_milter.policy import document_tests, known_files
 from gatepost_milter.policy.content import Detectors, alike
 from gatepost_milter.policy.content_facts import IN_FILES
-from gatepost_milter.policy.evidence import evidence_of, merged
-from gatepost_milter.policy.fact_types import People, Recipient, Scope, Subject
-from gatepost_milter.policy.facts import Asked, Catalogue
+from gatepost_milter.policy.evidence import merged
+from gatepost_milter.policy.fact_types import People, Subject
+from gatepost_milter.policy.facts import Catalogue
 from gatepost_milter.policy.identity import direction_of, identify, normal_address
 from gatepost_milter.policy.lexicons import lists_of
 from gatepost_milter.policy.reporting import without_the_subject
 from gatepost_milter.policy.rules import (
     CompiledRule,
-    Condition,
-    PolicyError,
     active,
     compile_rules,
     environment,
 )
 from gatepost_milter.policy.standing import Exemptions, Memory, Party, exempt_text, with_blocks
 from gatepost_milter.policy.texts import Words
+from gatepost_milter.policy.trial import Case, Plan, Trial
 from gatepost_milter.policy.verdict import Sender, Verdict
 from gatepost_milter.transaction import Transaction
 
@@ -79,47 +74,6 @@ def prepare(
         if failed:
             raise ConfigError(*(document_tests.problem(document, each) for each in failed))
     return policy
-
-
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """One recipient of the message at hand; ``plain`` is the address in its normal form."""
-
-    address: str
-    plain: str
-    direction: Direction
-
-
-_NOBODY = _Case("", "", Direction.INBOUND)
-
-
-@dataclass(frozen=True, slots=True)
-class _Awake:
-    """Rules to be tried, and the facts that their conditions share for the whole message."""
-
-    rules: tuple[CompiledRule, ...]
-    needs: frozenset[str]
-
-
-class _Plan:
-    """What is to be done for messages that go certain ways: the rules that speak there, and what they ask for."""
-
-    def __init__(self, rules: Sequence[CompiledRule], catalogue: Catalogue) -> None:
-        self._rules = tuple(rules)
-        conditions = [one for each in rules for one in each.conditions]
-        self.asked: Asked = catalogue.asking({word for one in conditions for word in one.words})
-        self.gates = sorted({name for each in rules for name in each.gates or ()})
-        self._awake: dict[tuple[str, ...], _Awake] = {}
-
-    def awake(self, filled: tuple[str, ...]) -> _Awake:
-        """The rules that can find anything when, of the lists in ``gates``, these hold something."""
-        awake = self._awake.get(filled)
-        if awake is None:
-            rules = [each for each in self._rules if each.gates is None or not each.gates.isdisjoint(filled)]
-            shared = [one for each in rules for one in each.conditions if one.scope is Scope.MESSAGE]
-            needs = frozenset(name for one in shared for name in one.needs)
-            awake = self._awake[filled] = _Awake(tuple(rules), needs)
-        return awake
 
 
 class Policy:
@@ -164,7 +118,7 @@ class Policy:
         self._catalogue = Catalogue(limits=document.limits, lists=document.lists, phrase_lists=phrases.lists)
         self._environment = environment(self._catalogue)
         self.rules = compile_rules(document, self._catalogue, self._environment)
-        self._plans: dict[frozenset[Direction], _Plan] = {}
+        self._plans: dict[frozenset[Direction], Plan] = {}
         self._replies = self._fill_replies()
         self._exemptions = Exemptions.of_document(document.exemptions, self._zone)
         self._memory = Memory()
@@ -202,7 +156,7 @@ class Policy:
         cases = []
         for path in transaction.recipients:
             way = direction_of(path.address, sender, self.settings)
-            cases.append(_Case(path.address, normal_address(path.address), way))
+            cases.append(Case(path.address, normal_address(path.address), way))
         ways = [(case.plain, case.direction) for case in cases]
         subject = self.subject(transaction, inspection, sender=sender, ways=ways)
         findings = self._findings(subject, cases)
@@ -257,45 +211,58 @@ class Policy:
             alike=self._alike,
         )
 
-    def _findings(self, subject: Subject, cases: Sequence[_Case]) -> list[Finding]:
+    def _findings(self, subject: Subject, cases: Sequence[Case]) -> list[Finding]:
         """The findings of all rules that speak for the ways that the message goes, in policy order."""
-        plan = self._plan(frozenset(case.direction for case in cases))
-        facts = _Facts(self._catalogue, subject, plan.asked, self._roles)
-        filled = tuple(name for name in plan.gates if facts.value(name))
-        awake = plan.awake(filled)
-        if not awake.rules:
-            return []  # most mail: nothing attached, nothing wrong
-        run = _Run(facts, needs=awake.needs, environment=self._environment)
-        return [found for each in awake.rules if (found := self._try(each, run, subject, cases)) is not None]
+        trial = Trial(
+            subject,
+            self._plan(frozenset(case.direction for case in cases)),
+            catalogue=self._catalogue,
+            environment=self._environment,
+            roles=self._roles,
+        )
+        found = (self._try(each, trial, subject, cases) for each in trial.awake())
+        return [finding for finding in found if finding is not None]
 
-    def _plan(self, ways: frozenset[Direction]) -> _Plan:
+    def _plan(self, ways: frozenset[Direction]) -> Plan:
         plan = self._plans.get(ways)
         if plan is None:
             rules = [each for each in active(self.rules) if not ways.isdisjoint(each.rule.action)]
-            plan = self._plans[ways] = _Plan(rules, self._catalogue)
+            plan = self._plans[ways] = Plan(rules, self._catalogue)
         return plan
 
-    def _try(self, compiled: CompiledRule, run: _Run, subject: Subject, cases: Sequence[_Case]) -> Finding | None:
+    def _try(
+        self, compiled: CompiledRule, trial: Trial, subject: Subject, cases: Sequence[Case]
+    ) -> Finding | None:
         """The finding of one rule over all recipients, None if it fires for nobody."""
+        cases = trial.eligible(compiled, self._addressed(compiled, subject, cases))
+        return self._finding(compiled, trial, subject, cases) if cases else None
+
+    def _addressed(self, compiled: CompiledRule, subject: Subject, cases: Sequence[Case]) -> Sequence[Case]:
+        """Those of the recipients for whom the rule speaks at all."""
+        ways = compiled.rule.action
+        if not compiled.words:
+            return [case for case in cases if case.direction in ways]
+        if subject.sender.known and self._is_safeguarding(subject.sender.mailbox):
+            return ()
+        return [case for case in cases if case.direction in ways and not self._is_safeguarding(case.plain)]
+
+    def _finding(
+        self, compiled: CompiledRule, trial: Trial, subject: Subject, cases: Sequence[Case]
+    ) -> Finding | None:
         rule = compiled.rule
-        if not run.may_fire(compiled):
-            return None
-        if compiled.words and subject.sender.known and self._is_safeguarding(subject.sender.mailbox):
-            return None
         actions: dict[str, Action] = {}
         exemptions: dict[str, None] = {}
         evidence: dict[int, tuple[Evidence, ...]] = {}
         wanted = Action.PASS
         for case in cases:
-            if case.direction not in rule.action or (compiled.words and self._is_safeguarding(case.plain)):
-                continue
-            found = run.fires(compiled, case)
+            found = trial.fires(compiled, case)
             if found is None:
                 continue
             evidence[id(found)] = found
             asked = rule.action[case.direction]
             wanted = Action.strictest(wanted, asked)
-            exemption = self._exemption(rule.id, subject, case, found if run.names_all(compiled, case) else ())
+            named = found if trial.names_all(compiled, case) else ()
+            exemption = self._exemption(rule.id, subject, case, named)
             if exemption:
                 exemptions[exemption] = None
             actions[case.address] = Action.PASS if exemption else rule.mode.limit(asked)
@@ -319,7 +286,7 @@ class Policy:
             override=rule.override,
         )
 
-    def _exemption(self, rule: str, subject: Subject, case: _Case, found: tuple[Evidence, ...]) -> str:
+    def _exemption(self, rule: str, subject: Subject, case: Case, found: tuple[Evidence, ...]) -> str:
         """What spares this recipient or the proved sender the rule's action at that moment, in words.
 
         The document's exemptions come first, then those that somebody made while mail flows, then the directory's.
@@ -378,106 +345,6 @@ class Policy:
         if problems:
             raise ConfigError(*problems)
         return replies
-
-
-class _Facts:
-    """The facts of one message, each found out when it is first asked for."""
-
-    def __init__(
-        self, catalogue: Catalogue, subject: Subject, asked: Asked, roles: Mapping[str, tuple[str, ...]]
-    ) -> None:
-        self._catalogue = catalogue
-        self._subject = subject
-        self._asked = asked
-        self._roles = roles
-        self._known: dict[str, Any] = {}
-
-    def value(self, name: str) -> Any:
-        """The value of a fact that is the same for all recipients. Raises PolicyError."""
-        if name not in self._known:
-            try:
-                self._known[name] = self._catalogue.value(name, self._subject, self._asked)
-            except DetectionError as error:
-                raise PolicyError(f"{name}: {error}") from None
-        return self._known[name]
-
-    def of(self, condition: Condition, case: _Case) -> dict[str, Any]:
-        """The values of all that a condition reads."""
-        return {name: self._value(name, case) for name in condition.needs}
-
-    def _value(self, name: str, case: _Case) -> Any:
-        if name == "direction":
-            return case.direction.value
-        if name != "recipient":
-            return self.value(name)
-        recipient = Recipient(address=case.plain, roles=self._roles.get(case.plain.lower(), ()))
-        return self._catalogue.recipient(recipient, self._subject.people, self._asked)
-
-
-class _Run:
-    """One message under judgement: what each condition gave, remembered as long as it holds."""
-
-    def __init__(self, facts: _Facts, *, needs: frozenset[str], environment: cel.Env) -> None:
-        self._facts = facts
-        self._needs = needs
-        self._environment = environment
-        self._activation: cel.Activation | None = None
-        self._known: dict[tuple[int, str], list[Any] | bool] = {}
-        self._fired: dict[tuple[int, str], tuple[Evidence, ...] | None] = {}
-
-    def fires(self, compiled: CompiledRule, case: _Case) -> tuple[Evidence, ...] | None:
-        """The evidence if the rule fires for this recipient, None if it does not.
-
-        The guard ``when`` is asked first only if what is found changes with the recipient too: else the answer
-        to ``find``, mostly nothing, serves all recipients.
-        """
-        guard = compiled.when
-        if guard is not None and compiled.scope is not Scope.MESSAGE and self._run(guard, case) is not True:
-            return None
-        found = self._found(compiled, case)
-        if found is None or guard is None:
-            return found
-        return found if self._run(guard, case) is True else None
-
-    def names_all(self, compiled: CompiledRule, case: _Case) -> bool:
-        """Whether the evidence is all that made the rule fire: a condition that is plainly true names nothing."""
-        return not any(self._run(one, case) is True for one in compiled.find)
-
-    def may_fire(self, compiled: CompiledRule) -> bool:
-        """False if what is found is the same for all recipients, and is nothing."""
-        return compiled.scope is not Scope.MESSAGE or self._found(compiled, _NOBODY) is not None
-
-    def _found(self, compiled: CompiledRule, case: _Case) -> tuple[Evidence, ...] | None:
-        key = (id(compiled), _scope_key(compiled.scope, case))
-        if key not in self._fired:
-            results = [self._run(one, case) for one in compiled.find]
-            items = [item for result in results if isinstance(result, list) for item in result]
-            fired = bool(items) or any(result is True for result in results)
-            self._fired[key] = evidence_of(items) if fired else None
-        return self._fired[key]
-
-    def _run(self, condition: Condition, case: _Case) -> list[Any] | bool:
-        key = (id(condition), _scope_key(condition.scope, case))
-        if key not in self._known:
-            self._known[key] = self._evaluate(condition, case)
-        return self._known[key]
-
-    def _evaluate(self, condition: Condition, case: _Case) -> list[Any] | bool:
-        if condition.chunked and not self._facts.value(condition.chunked):
-            return []
-        values = self._facts.of(condition, case)
-        if condition.scope is not Scope.MESSAGE or condition.long(values):
-            return condition.run(self._environment, values)
-        if self._activation is None:  # one for all, for its cost is that of all its values
-            shared = {name: self._facts.value(name) for name in self._needs}
-            self._activation = self._environment.Activation(shared)
-        return condition.evaluate(self._activation)
-
-
-def _scope_key(scope: Scope, case: _Case) -> str:
-    if scope is Scope.MESSAGE:
-        return ""
-    return case.direction.value if scope is Scope.DIRECTION else case.address
 
 
 def _strictest(findings: Sequence[Finding], address: str) -> Action:

@@ -16,6 +16,7 @@ from gatepost_config.policy_document import PolicyDocument, Rule
 from gatepost_config.words import Mode
 from gatepost_milter.policy.fact_types import Scope
 from gatepost_milter.policy.facts import FACTS, PACKAGE, Catalogue
+from gatepost_milter.policy.glance import Look, either, glance
 
 CHUNK = 256
 """Items of a list that one evaluation looks at.
@@ -50,6 +51,7 @@ class Condition:
     its words.
 
     ``chunked`` is the one list fact that the expression is, or is a plain filter of; empty for any other shape.
+    ``look`` is a glance: false or empty only if the expression is sure to be.
     """
 
     source: str
@@ -59,14 +61,16 @@ class Condition:
     words: frozenset[str]
     scope: Scope
     chunked: str
+    look: Look
 
-    def long(self, values: Mapping[str, Any]) -> bool:
-        """Whether the list that the expression filters must be looked at in pieces."""
-        return bool(self.chunked) and len(values[self.chunked]) > CHUNK
+    @property
+    def asks_words(self) -> bool:
+        """Whether it asks what the message says, which costs more to find out than all else."""
+        return any(FACTS[name].words for name in self.needs)
 
     def run(self, environment: cel.Env, values: Mapping[str, Any]) -> list[Any] | bool:
         """What the expression gives for these facts. Raises PolicyError."""
-        if not self.long(values):
+        if not self.chunked or len(values[self.chunked]) <= CHUNK:
             return self.evaluate(environment.Activation(values))
         items = values[self.chunked]
         found: list[Any] = []
@@ -99,8 +103,10 @@ class CompiledRule:
     """A rule with its conditions. ``source`` is ``file:line`` of the rule.
 
     ``scope`` is how often what the rule finds changes within one message; its guard may change more often.
-    ``gates`` are lists of which one must hold something, else the rule finds nothing; None where only an
-    evaluation can tell. ``words`` says that it asks what the message says: a text rule.
+    ``gates`` are lists, cheap to find out, of which one must hold something, else the rule finds nothing; None
+    where more must be looked at. ``looks`` are glances at what it finds and at its guard, in the order in which to
+    look, each with how often its answer changes: if one is false or empty, the rule does not fire. ``words`` says
+    that it asks what the message says: a text rule.
     """
 
     rule: Rule
@@ -109,19 +115,27 @@ class CompiledRule:
     source: str
     scope: Scope
     gates: frozenset[str] | None
+    looks: tuple[tuple[Scope, Look], ...]
     words: bool
 
     @staticmethod
     def of(rule: Rule, *, find: tuple[Condition, ...], when: Condition | None, source: str) -> CompiledRule:
         """The rule of these conditions."""
+        scope = max((each.scope for each in find), key=lambda scope: scope.value, default=Scope.MESSAGE)
+        dear = any(each.asks_words for each in find)
+        looks = [(dear, (scope, either([each.look for each in find])))]
+        if when is not None:
+            looks.append((when.asks_words, (when.scope, when.look)))
+        plain = not dear and all(each.chunked for each in find)
         return CompiledRule(
             rule=rule,
             find=find,
             when=when,
             source=source,
-            scope=max((each.scope for each in find), key=lambda scope: scope.value, default=Scope.MESSAGE),
-            gates=frozenset(each.chunked for each in find) if all(each.chunked for each in find) else None,
-            words=any(FACTS[name].words for each in (*find, *((when,) if when else ())) for name in each.needs),
+            scope=scope,
+            gates=frozenset(each.chunked for each in find) if plain else None,
+            looks=tuple(look for _, look in sorted(looks, key=lambda each: each[0])),
+            words=any(costs for costs, _ in looks),
         )
 
     @property
@@ -208,6 +222,7 @@ class _Compiler:
             words=words,
             scope=max((FACTS[name].scope for name in needs), key=lambda each: each.value, default=Scope.MESSAGE),
             chunked=_filtered_list(source),
+            look=glance(expression, self._catalogue),
         )
 
     def _explain(self, error: str, path: Sequence[str | int], key: str) -> None:
