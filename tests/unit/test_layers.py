@@ -97,6 +97,16 @@ def test_action_is_replaced_whole(tmp_path: Path) -> None:
     assert rule(document, "virus-warning").action == {"inbound": Action.TAG}
 
 
+def test_a_document_may_build_on_one_that_builds_on_another(tmp_path: Path) -> None:
+    """As an administrator does who changes a little of a school's shipped policy."""
+    path = written(tmp_path, "limits: {attachment_bytes: 5}\n", head=HEAD.replace("default", "warden-hill"))
+    document, between = load_policy(path), load_policy("warden-hill")
+    assert between.base == "default"
+    assert between.rules == document.rules
+    own = ours(tmp_path)
+    assert document.source.digest not in (own.source.digest, between.source.digest)
+
+
 def test_it_is_told_who_wrote_a_rule(tmp_path: Path) -> None:
     """``policy show`` says so: the document that names the id, and the base when something is from there."""
     document = ours(
