@@ -24,7 +24,7 @@ from gatepost_milter.policy.verdict import Verdict
 from gatepost_milter.spool import Spool
 from gatepost_milter.transaction import Client, Path, Transaction
 
-ROUNDS, EACH = 12, 200
+ROUNDS, EACH = 120, 20
 LETTER = """\
 Dear Mrs Bell,
 

@@ -22,7 +22,7 @@ OUTLOOK = (
 
 
 def _read(text: str, subject: str = "") -> Structure:
-    return structure.read(Page(text), subject=subject)
+    return Structure(Page(text), subject=subject)
 
 
 @pytest.mark.parametrize(
@@ -68,10 +68,10 @@ def test_quoted_recipients_are_counted() -> None:
 def test_pasted_addresses_are_counted_once_each() -> None:
     """Forty parents in the body are forty parents, however they are written (scenario 34)."""
     pasted = "\n".join(f"Parent {number} <Parent.{number}@Home{number}.example>;" for number in range(40))
-    assert len(_read(pasted + pasted.lower()).addresses) == 40
-    assert _read("Write to office@school.example.").addresses == ("office@school.example",)
+    assert len(structure.addresses(Page(pasted + pasted.lower()))) == 40
+    assert structure.addresses(Page("Write to office@school.example.")) == ("office@school.example",)
     odd = "Message-ID: <1.2@mail.example>\n<cid:image001.png@01DAF.8A0>\n[cid:logo@x.example] user@localhost a@b"
-    assert _read(odd).addresses == ()
+    assert structure.addresses(Page(odd)) == ()
 
 
 def test_own_words_end_where_an_earlier_message_begins() -> None:

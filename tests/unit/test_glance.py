@@ -18,12 +18,13 @@ from gatepost_milter.inspection.model import Attachment, FileClass, Inspection
 from gatepost_milter.policy import document_tests
 from gatepost_milter.policy.fact_types import People
 from gatepost_milter.policy.facts import Catalogue
-from gatepost_milter.policy.glance import UNSURE, View, glance
+from gatepost_milter.policy.glance import UNSURE, View, glance, relevant
 from gatepost_milter.policy.identity import direction_of, identify, normal_address
 from gatepost_milter.policy.lexicons import lists_of
 from gatepost_milter.policy.policy import Policy, prepare
 from gatepost_milter.policy.rules import CompiledRule, compile_rules, environment
 from gatepost_milter.policy.standing import Memory
+from gatepost_milter.policy.syntax import read
 from gatepost_milter.policy.trial import Case, Plan, Trial
 from gatepost_milter.policy.verdict import Verdict
 from gatepost_milter.transaction import Transaction
@@ -163,7 +164,7 @@ def test_a_glance_says_what_the_condition_language_says(
 ) -> None:
     """If it says no, so does the language; and if it is sure of anything, it is right."""
     expression = LANGUAGE.compile(f"attachments.{walk}(a, {condition})")
-    answer = glance(expression, CATALOGUE)(View(lambda name: {"attachments": files}[name], PEOPLE))
+    answer = glance(read(expression), CATALOGUE)(View(lambda name: {"attachments": files}[name], PEOPLE))
     value = expression.eval(LANGUAGE.Activation(_frozen(files))).plain_value()
     assert answer is UNSURE or list(answer if walk == "filter" else [answer]) == (
         value if walk == "filter" else [value]
@@ -187,7 +188,7 @@ UNDERSTOOD = [
 @pytest.mark.parametrize("condition", UNDERSTOOD)
 def test_a_glance_is_sure_of_what_rules_are_made_of(condition: str) -> None:
     """Else it would rule out nothing, and every message would cost an evaluation of every rule."""
-    look = glance(LANGUAGE.compile(condition), CATALOGUE)
+    look = glance(read(LANGUAGE.compile(condition)), CATALOGUE)
     assert not look(View(lambda name: [attachment("a.txt", size=1)], PEOPLE))
 
 
@@ -199,6 +200,30 @@ def test_words_are_asked_for_last() -> None:
         asked.append(name)
         return inspection().attachments
 
-    look = glance(LANGUAGE.compile("links.exists(k, k.kind == 'program') && attachments.size() > 0"), CATALOGUE)
+    condition = "links.exists(k, k.kind == 'program') && attachments.size() > 0"
+    look = glance(read(LANGUAGE.compile(condition)), CATALOGUE)
     assert look(View(thing, PEOPLE)) is False
     assert asked == ["attachments"]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "kinds"),
+    [
+        (["identifiers.filter(i, i.kind == 'upn' && i.level > 1)"], ["upn"]),
+        (["identifiers.filter(i, i.level > 1 && !(i.kind in ['upn', 'uln']))"], ["iban"]),
+        (["identifiers.exists(i, i.kind == 'upn')", "!identifiers.exists(i, i.kind == 'uln')"], ["uln", "upn"]),
+        (["identifiers.filter(i, i.kind == 'upn').size() > 1 || attachments.size() > 0"], ["upn"]),
+        (["identifiers"], ["iban", "uln", "upn"]),
+        (["identifiers.size() > 1 && identifiers.exists(i, i.kind == 'upn')"], ["iban", "uln", "upn"]),
+        (["identifiers.all(i, i.kind == 'upn')"], ["iban", "uln", "upn"]),
+        (["identifiers.filter(i, identifiers.exists(o, o.kind == 'uln') && i.kind == 'upn')"], ["uln", "upn"]),
+        (["identifiers.filter(i, i.kind.startsWith('u'))"], ["uln", "upn"]),
+        (["identifiers.filter(i, i.kind.matches('u'))"], ["iban", "uln", "upn"]),
+        (["identifiers.filter(i, [i].exists(o, o.kind == 'upn'))"], ["iban", "uln", "upn"]),
+        (["attachments.filter(a, a.executable)"], []),
+    ],
+)
+def test_kinds_that_make_no_difference_are_known(conditions: list[str], kinds: list[str]) -> None:
+    """What is not known to make none is looked for."""
+    trees = [read(LANGUAGE.compile(each)) for each in conditions]
+    assert sorted(relevant(trees, "identifiers", "kind", ["upn", "uln", "iban"])) == kinds

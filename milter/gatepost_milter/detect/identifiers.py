@@ -328,6 +328,7 @@ _SIEVE = Sieve({name: shape.pattern for name, shape in _BY_NAME.items()})
 _BEFORE = frozenset(b" \t\n\r,;:|([{\"'<>*_=#")
 _BEHIND = frozenset(b" \t\n\r,;:|)]}\"'<>*_.!?&")
 _DIGITS = frozenset(b"0123456789")
+_DIGIT = re.compile(rb"[0-9]")
 _TOKEN = re.compile(rb"\S++\Z")
 
 
@@ -348,6 +349,8 @@ def find(
     ``kinds`` limits the search; ``numbers`` are telephone numbers that are nobody's own (the school's, the trip
     phone), in any spelling. Raises DetectionError if the page could not be searched.
     """
+    if not _DIGIT.search(page.raw):
+        return ()  # there is no identifier without
     found: dict[Kind, _Found] = {}
     for name in _SIEVE.which(page.raw):
         shape = _BY_NAME[name]

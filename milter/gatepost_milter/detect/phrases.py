@@ -151,10 +151,11 @@ class Lexicon:
         excused: dict[int, dict[str, None]],
         less: dict[tuple[int, int], None],
     ) -> Iterator[Listed]:
-        for at, each in enumerate(self._lists):
-            own = [hits[key] for key in sorted(hits) if key[0] == at]
-            if not own:
-                continue
+        by_list: dict[int, list[Hit]] = {}
+        for key in sorted(hits):
+            by_list.setdefault(key[0], []).append(hits[key])
+        for at, own in by_list.items():
+            each = self._lists[at]
             allowed = [each.allow[index] for where, index in less if where == at]
             score = max(0, sum(hit.weight for hit in own) - sum(one.less for one in allowed))
             yield Listed(

@@ -7,7 +7,7 @@ These are hints for tips and for telling chain letters from letters; none of the
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 
 from gatepost_milter.detect.identifiers import EXAMINED
@@ -52,42 +52,62 @@ _NOT_UPPER = bytes(code for code in range(256) if code not in _UPPER)
 _NOT_LOWER = bytes(code for code in range(256) if code not in _LOWER)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Structure:
-    """The shape of a text.
+    """The shape of a text, found out as far as it is asked for.
 
-    ``forwards`` is how often it was forwarded, by the subject or by the marks in the text, whichever says more;
-    ``earlier`` how many earlier messages it quotes; ``blocks`` how many quoted To and Cc lines name at least three
-    people, and ``shown`` how many people they name. ``addresses`` are the different e-mail addresses in the text,
-    in lower case and in order. ``capitals`` is the share of capitals among the letters of the writer's own words,
-    in per cent, 0 if these are few. ``salutation`` says whether the writer's own words begin with one.
+    Each property raises DetectionError if the text could not be searched.
     """
 
-    forwards: int
-    earlier: int
-    blocks: int
-    shown: int
-    addresses: tuple[str, ...]
-    capitals: int
-    salutation: bool
+    def __init__(self, page: Page, *, subject: str = "") -> None:
+        self._page = page
+        self._subject = subject
 
+    @property
+    def forwards(self) -> int:
+        """How often it was forwarded, by the subject or by the marks in the text, whichever says more."""
+        return max(self._marks, forwards_in(self._subject))
 
-def read(page: Page, *, subject: str = "") -> Structure:
-    """The shape of one text. Raises DetectionError if it could not be searched."""
-    present = set(_SIEVE.which(page.lowered))
-    marks = _count(page, "forward") if "forward" in present else 0
-    shown = _shown(page) if "shown" in present else []
-    quotes = not present.isdisjoint(("earlier", "forward")) or b">" in page.raw
-    own = own_words(page) if quotes else page.plain
-    return Structure(
-        forwards=max(marks, forwards_in(subject)),
-        earlier=max(_count(page, "earlier") if "earlier" in present else 0, marks),
-        blocks=len(shown),
-        shown=sum(shown),
-        addresses=addresses(page) if "address" in present else (),
-        capitals=capitals(own),
-        salutation=_has_salutation(own),
-    )
+    @cached_property
+    def earlier(self) -> int:
+        """How many earlier messages it quotes."""
+        return max(_count(self._page, "earlier") if "earlier" in self._present else 0, self._marks)
+
+    @property
+    def blocks(self) -> int:
+        """How many quoted To and Cc lines name at least three people."""
+        return len(self._counts)
+
+    @property
+    def shown(self) -> int:
+        """How many people these lines name."""
+        return sum(self._counts)
+
+    @cached_property
+    def capitals(self) -> int:
+        """The share of capitals among the letters of the writer's own words, in per cent; 0 if these are few."""
+        return capitals(self._own)
+
+    @cached_property
+    def salutation(self) -> bool:
+        """Whether the writer's own words begin with one."""
+        return _has_salutation(self._own)
+
+    @cached_property
+    def _present(self) -> frozenset[str]:
+        return frozenset(_SIEVE.which(self._page.lowered))
+
+    @cached_property
+    def _marks(self) -> int:
+        return _count(self._page, "forward") if "forward" in self._present else 0
+
+    @cached_property
+    def _counts(self) -> list[int]:
+        return _shown(self._page) if "shown" in self._present else []
+
+    @cached_property
+    def _own(self) -> str:
+        quotes = not self._present.isdisjoint(("earlier", "forward")) or b">" in self._page.raw
+        return own_words(self._page) if quotes else self._page.plain
 
 
 def forwards_in(subject: str) -> int:

@@ -56,6 +56,7 @@ class Protection:
 
 
 _WHOLE_TYPES = frozenset({"multipart/encrypted", "application/pgp-encrypted"})
+_PGP = b"-----BEGIN PGP MESSAGE-----"
 _SMIME_TYPES = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 
 
@@ -73,7 +74,7 @@ def protection(
             whole = True
         elif not any(outer in each for outer in _containers(attachment.path) for each in found.values()):
             found[how][attachment.path] = None
-    whole = whole or any(b"\n-----BEGIN PGP MESSAGE-----" in b"\n" + page.raw[:4096].lstrip() for page in pages)
+    whole = whole or any(_PGP in page.raw and b"\n" + _PGP in b"\n" + page.raw[:4096].lstrip() for page in pages)
     return Protection(whole=whole, strong=tuple(found[Strength.STRONG]), weak=tuple(found[Strength.WEAK]))
 
 

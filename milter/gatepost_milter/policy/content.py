@@ -19,7 +19,7 @@ from gatepost_milter.detect.calendar import Invitation
 from gatepost_milter.detect.credentials import Leak
 from gatepost_milter.detect.domains_alike import Alike
 from gatepost_milter.detect.exports import Export
-from gatepost_milter.detect.identifiers import Match
+from gatepost_milter.detect.identifiers import Kind, Match
 from gatepost_milter.detect.pages import Page
 from gatepost_milter.detect.phrases import Lexicon, Listed
 from gatepost_milter.detect.structure import Structure
@@ -37,12 +37,14 @@ SUBJECT = "subject"
 class Detectors:
     """What the detectors of one policy look for.
 
-    ``telephones`` are numbers that are nobody's own, ``private`` the names of the phrase lists whose terms only
-    their keepers may see. ``key`` is that of the hashes by which different values are counted: they never leave
-    the process, so each process may have a key of its own, and there is none to keep safe.
+    ``identifiers`` are the kinds of them that make a difference, ``telephones`` are numbers that are nobody's own,
+    ``private`` the names of the phrase lists whose terms only their keepers may see. ``key`` is that of the hashes
+    by which different values are counted: they never leave the process, so each process may have a key of its own,
+    and there is none to keep safe.
     """
 
     lexicon: Lexicon | None = None
+    identifiers: frozenset[Kind] = frozenset(Kind)
     private: frozenset[str] = frozenset()
     alike: Alike = field(default_factory=lambda: Alike(()))
     telephones: tuple[str, ...] = ()
@@ -112,10 +114,11 @@ class Content:
 
     def _identified(self, pages: Iterable[Page]) -> tuple[Match, ...]:
         detectors = self._detectors
+        key, kinds = detectors.key, detectors.identifiers
         found: list[Match] = []
         for page in pages:
-            found += identifiers.find(page, key=detectors.key, numbers=detectors.telephones)
-            born = births(page, key=detectors.key, today=self._today)
+            found += identifiers.find(page, key=key, kinds=kinds, numbers=detectors.telephones)
+            born = births(page, key=key, today=self._today) if Kind.BIRTH in kinds else None
             if born is not None:
                 found.append(born)
         # A page has one match for each kind: without two of a kind there is nothing to add up.
@@ -173,7 +176,7 @@ class Content:
         """The shape of each of the message's own texts."""
         subject = self._inspection.subject
         texts = (page for page in self.letter if page.where != SUBJECT)
-        return tuple((page, structure.read(page, subject=subject)) for page in texts)
+        return tuple((page, Structure(page, subject=subject)) for page in texts)
 
     @cached_property
     def addresses(self) -> tuple[tuple[str, str], ...]:

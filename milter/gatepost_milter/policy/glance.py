@@ -8,14 +8,15 @@ evaluated, and only that evaluation makes a finding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any
 
-from cel_expr_python import cel
-
+from gatepost_config.directory import Directory
+from gatepost_config.domains import Domains
 from gatepost_milter.policy.fact_types import Fact, Field, People
 from gatepost_milter.policy.facts import FACTS, KINDS, Catalogue, plain_value
-from gatepost_milter.policy.syntax import Call, Constant, Items, Name, Node, Select, Walk, read
+from gatepost_milter.policy.syntax import Call, Constant, Items, Name, Node, Select, Unknown, Walk
 
 
 class _Unsure:
@@ -48,10 +49,13 @@ class View:
 
 Look = Callable[[View], Any]
 
+_NO_FACTS: dict[str, Any] = {}
+_BLIND = View(_NO_FACTS.__getitem__, People(directory=Directory.of(), domains=Domains(school=()), at=date.min))
 
-def glance(expression: cel.Expression, catalogue: Catalogue) -> Look:
-    """A look that is false or empty only if the compiled condition is sure to be."""
-    return _Reader(catalogue).look(read(expression), {})[0]
+
+def glance(tree: Node, catalogue: Catalogue) -> Look:
+    """A look that is false or empty only if the condition of that tree is sure to be."""
+    return _Reader({"limit": catalogue.limits, "lists": catalogue.lists}).look(tree, {})[0]
 
 
 def either(looks: Sequence[Look]) -> Look:
@@ -59,12 +63,63 @@ def either(looks: Sequence[Look]) -> Look:
     return looks[0] if len(looks) == 1 else _any(tuple(looks))
 
 
+def relevant(nodes: Iterable[Node], fact: str, field: str, values: Iterable[str]) -> frozenset[str]:
+    """Of the values that a text field of a list's items can have, those that make any difference to conditions.
+
+    An item makes none if each walk over the list passes it by: all ``identifiers.filter(i, i.kind == 'upn')`` does
+    with other kinds is to leave them out.
+    """
+    uses = [use for node in nodes for use in _uses(node, fact)]
+    return frozenset(value for value in values if any(_takes(use, field, value) for use in uses))
+
+
+def _uses(node: Node, fact: str) -> Iterator[Node]:
+    """The walks over a list, and its name where it stands for anything else."""
+    match node:
+        case Walk("filter" | "exists", variable, Name(name), condition) if name == fact:
+            yield node
+            if variable != fact:
+                yield from _uses(condition, fact)
+        case Name(name) if name == fact:
+            yield node
+        case Select(operand, _):
+            yield from _uses(operand, fact)
+        case Call(_, parts) | Items(parts):
+            for each in parts:
+                yield from _uses(each, fact)
+        case Walk(_, variable, items, condition):
+            yield from _uses(items, fact)
+            if variable != fact:
+                yield from _uses(condition, fact)
+
+
+def _takes(use: Node, field: str, value: str) -> bool:
+    """Whether a walk may stop at an item of which nothing but one field is known."""
+    if not isinstance(use, Walk):
+        return True
+
+    def known(node: Node) -> Node:
+        match node:
+            case Select(Name(name), asked) if name == use.variable:
+                return Constant(value) if asked == field else Unknown()
+            case Call(function, parts):
+                return Call(function, tuple(known(each) for each in parts))
+            case Items(parts):
+                return Items(tuple(known(each) for each in parts))
+            case Constant():
+                return node
+        return Unknown()
+
+    look, _ = _Reader({}).look(known(use.condition), {})
+    return bool(look(_BLIND))
+
+
 class _Reader:
     """Turns syntax trees into looks. With each look goes the type of what it gives, as facts name types; empty if
     that does not matter."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._constants: Mapping[str, Mapping[str, Any]] = {"limit": catalogue.limits, "lists": catalogue.lists}
+    def __init__(self, constants: Mapping[str, Mapping[str, Any]]) -> None:
+        self._constants = constants
 
     def look(self, node: Node, scope: Mapping[str, tuple[int, str]]) -> tuple[Look, str]:
         match node:

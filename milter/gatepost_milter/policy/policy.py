@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cache, partial
@@ -28,6 +28,7 @@ from gatepost_config.words import (
     Reply,
 )
 from gatepost_milter.detect.domains_alike import Alike
+from gatepost_milter.detect.identifiers import Kind as Identity
 from gatepost_milter.inspection.model import Inspection
 from gatepost_milter.policy import document_tests, known_files
 from gatepost_milter.policy.content import Detectors, alike
@@ -35,6 +36,7 @@ from gatepost_milter.policy.content_facts import IN_FILES
 from gatepost_milter.policy.evidence import merged
 from gatepost_milter.policy.fact_types import People, Subject
 from gatepost_milter.policy.facts import Catalogue
+from gatepost_milter.policy.glance import relevant
 from gatepost_milter.policy.identity import direction_of, identify, normal_address
 from gatepost_milter.policy.lexicons import lists_of
 from gatepost_milter.policy.reporting import without_the_subject
@@ -108,16 +110,17 @@ class Policy:
         self._roles = _roles_by_mailbox(self.roles)
         self._words = Words.of(document, settings.school, self.roles)
         phrases = lists_of(document)
-        self._detectors = Detectors(
-            lexicon=phrases.lexicon,
-            private=phrases.private,
-            telephones=tuple(settings.school.telephones),
-            zone=self._zone,
-        )
         self._alike = cache(partial(_known_domains, self._domains, self._people))
         self._catalogue = Catalogue(limits=document.limits, lists=document.lists, phrase_lists=phrases.lists)
         self._environment = environment(self._catalogue)
         self.rules = compile_rules(document, self._catalogue, self._environment)
+        self._detectors = Detectors(
+            lexicon=phrases.lexicon,
+            identifiers=_identifiers(active(self.rules)),
+            private=phrases.private,
+            telephones=tuple(settings.school.telephones),
+            zone=self._zone,
+        )
         self._plans: dict[frozenset[Direction], Plan] = {}
         self._replies = self._fill_replies()
         self._exemptions = Exemptions.of_document(document.exemptions, self._zone)
@@ -220,8 +223,24 @@ class Policy:
             environment=self._environment,
             roles=self._roles,
         )
-        found = (self._try(each, trial, subject, cases) for each in trial.awake())
-        return [finding for finding in found if finding is not None]
+        others = self._others(subject, cases)
+        findings = []
+        for each in trial.awake():
+            addressed = _going(others if each.words else cases, each.rule.action)
+            eligible = trial.eligible(each, addressed) if addressed else ()
+            found = self._finding(each, trial, subject, eligible) if eligible else None
+            if found is not None:
+                findings.append(found)
+        return findings
+
+    def _others(self, subject: Subject, cases: Sequence[Case]) -> Sequence[Case]:
+        """The recipients for whom text rules speak: nobody to whom children's worries go, and nobody to whom she
+        writes."""
+        if not self._safeguarding:
+            return cases
+        if subject.sender.known and self._is_safeguarding(subject.sender.mailbox):
+            return ()
+        return [case for case in cases if not self._is_safeguarding(case.plain)]
 
     def _plan(self, ways: frozenset[Direction]) -> Plan:
         plan = self._plans.get(ways)
@@ -230,25 +249,10 @@ class Policy:
             plan = self._plans[ways] = Plan(rules, self._catalogue)
         return plan
 
-    def _try(
-        self, compiled: CompiledRule, trial: Trial, subject: Subject, cases: Sequence[Case]
-    ) -> Finding | None:
-        """The finding of one rule over all recipients, None if it fires for nobody."""
-        cases = trial.eligible(compiled, self._addressed(compiled, subject, cases))
-        return self._finding(compiled, trial, subject, cases) if cases else None
-
-    def _addressed(self, compiled: CompiledRule, subject: Subject, cases: Sequence[Case]) -> Sequence[Case]:
-        """Those of the recipients for whom the rule speaks at all."""
-        ways = compiled.rule.action
-        if not compiled.words:
-            return [case for case in cases if case.direction in ways]
-        if subject.sender.known and self._is_safeguarding(subject.sender.mailbox):
-            return ()
-        return [case for case in cases if case.direction in ways and not self._is_safeguarding(case.plain)]
-
     def _finding(
         self, compiled: CompiledRule, trial: Trial, subject: Subject, cases: Sequence[Case]
     ) -> Finding | None:
+        """The finding of one rule over all recipients, None if it fires for nobody."""
         rule = compiled.rule
         actions: dict[str, Action] = {}
         exemptions: dict[str, None] = {}
@@ -345,6 +349,20 @@ class Policy:
         if problems:
             raise ConfigError(*problems)
         return replies
+
+
+def _identifiers(rules: Iterable[CompiledRule]) -> frozenset[Identity]:
+    """The kinds of identifiers that make any difference to these rules: no other is looked for."""
+    trees = [one.tree for each in rules for one in each.conditions]
+    wanted = (relevant(trees, fact, "kind", Identity) for fact in ("identifiers", "own_identifiers"))
+    return frozenset(Identity(kind) for kinds in wanted for kind in kinds)
+
+
+def _going(cases: Sequence[Case], ways: Collection[Direction]) -> Sequence[Case]:
+    """Those of the recipients for whom the message goes one of these ways."""
+    if all(case.direction in ways for case in cases):
+        return cases
+    return [case for case in cases if case.direction in ways]
 
 
 def _strictest(findings: Sequence[Finding], address: str) -> Action:

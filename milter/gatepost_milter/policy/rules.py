@@ -17,6 +17,7 @@ from gatepost_config.words import Mode
 from gatepost_milter.policy.fact_types import Scope
 from gatepost_milter.policy.facts import FACTS, PACKAGE, Catalogue
 from gatepost_milter.policy.glance import Look, either, glance
+from gatepost_milter.policy.syntax import Node, read
 
 CHUNK = 256
 """Items of a list that one evaluation looks at.
@@ -51,7 +52,7 @@ class Condition:
     its words.
 
     ``chunked`` is the one list fact that the expression is, or is a plain filter of; empty for any other shape.
-    ``look`` is a glance: false or empty only if the expression is sure to be.
+    ``tree`` is its syntax, ``look`` a glance: false or empty only if the expression is sure to be.
     """
 
     source: str
@@ -61,6 +62,7 @@ class Condition:
     words: frozenset[str]
     scope: Scope
     chunked: str
+    tree: Node
     look: Look
 
     @property
@@ -214,6 +216,7 @@ class _Compiler:
             before = source[:position]
             column = position - before.rfind("\n")
             self._tell(path, before.count("\n") + 1, column, f"{key}: {message}", remedy)
+        tree = read(expression)
         return Condition(
             source=source,
             where=f"rule {rule.id}, {key}",
@@ -222,7 +225,8 @@ class _Compiler:
             words=words,
             scope=max((FACTS[name].scope for name in needs), key=lambda each: each.value, default=Scope.MESSAGE),
             chunked=_filtered_list(source),
-            look=glance(expression, self._catalogue),
+            tree=tree,
+            look=glance(tree, self._catalogue),
         )
 
     def _explain(self, error: str, path: Sequence[str | int], key: str) -> None:
