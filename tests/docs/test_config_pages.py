@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -14,10 +15,11 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from gatepost_config.documents import load_policy
+from gatepost_config.documents import load_policy, shipped_policies
 from gatepost_config.ldap_source import LdapSource
 from gatepost_config.policy_document import PLACEHOLDERS, PolicyDocument
 from gatepost_config.settings import School, Settings
+from gatepost_config.words import Mode
 from gatepost_milter.cli.policy import fact_rows
 from gatepost_milter.policy.policy import prepare
 
@@ -39,12 +41,22 @@ def tables() -> Iterator[tuple[str, tuple[str, ...], Sequence[tuple[str, ...]]]]
     yield "Settings", ("key", "default", "meaning"), settings
     sync = [(f"`{name}`", f"`{default}`" if default else "", said) for name, default, said in keys(LdapSource)]
     yield "Directory sync", ("key", "default", "meaning"), sync
+    yield "Shipped policies", ("policy", "speaks for", "builds on", "rules by mode"), list(shipped())
     document = [(f"`{name}`", said) for name, said in policy_keys(PolicyDocument)]
     yield "Keys of a policy document", ("key", "meaning"), document
     placeholders = [(f"`{{{name}}}`", said) for name, said in PLACEHOLDERS.items()]
     yield "Placeholders", ("placeholder", "becomes"), placeholders
     facts = [(f"`{name}`", f"`{kind}`", said) for name, kind, said in fact_rows()]
     yield "Facts", ("fact", "type", "meaning"), facts
+
+
+def shipped() -> Iterator[tuple[str, ...]]:
+    """The shipped policies with their titles, bases and how many rules stand on each rung."""
+    for name in shipped_policies():
+        document = load_policy(name)
+        rungs = Counter(each.mode for each in document.rules)
+        modes = ", ".join(f"{rungs[mode]} {mode}" for mode in reversed(Mode) if rungs[mode])
+        yield f"`{name}`", document.title, f"`{document.base}`" if document.base else "", modes
 
 
 def with_table(page: str, heading: str, heads: tuple[str, ...], wanted: Sequence[tuple[str, ...]]) -> str:
@@ -119,6 +131,12 @@ def test_every_fact_is_on_the_page_and_back(page: str) -> None:
     """The page is made of the same catalogue as the condition language."""
     told = [(cells[0].strip("`"), cells[1].strip("`"), cells[2]) for cells in rows(section(page, "Facts"))]
     assert fact_rows() == told
+
+
+def test_every_shipped_policy_is_on_the_page_and_back(page: str) -> None:
+    """With the school that it speaks for."""
+    told = [(cells[0], cells[1]) for cells in rows(section(page, "Shipped policies"))]
+    assert [(each[0], each[1]) for each in shipped()] == told
 
 
 def test_every_key_of_a_policy_document_is_on_the_page_and_back(page: str) -> None:

@@ -40,8 +40,9 @@ def ours(tmp_path: Path, old: str, new: str) -> str:
 def test_the_list_says_which_policy_is_in_use(config: str) -> None:
     """The shipped ones, whatever the settings name."""
     rows = json.loads(run(config, "list", "--json").stdout)
-    assert [row["name"] for row in rows] == ["default", "kings-college"]
-    assert [row["in_use"] for row in rows] == [False, True]
+    assert [row["name"] for row in rows] == sorted(shipped_policies())
+    assert [row["name"] for row in rows if row["in_use"]] == ["kings-college"]
+    assert {row["base"] for row in rows if row["name"] not in ("default", "kings-college")} == {"default"}
     assert "King's College School" in run(config, "list").stdout
 
 
@@ -52,6 +53,17 @@ def test_a_policy_of_ones_own_is_in_the_list(tmp_path: Path) -> None:
     path.write_text("school: {name: P, domains: [school.example]}\npolicy: ./ours.yaml\n", encoding="utf-8")
     rows = json.loads(run(str(path), "list", "--json").stdout)
     assert [str(tmp_path / "ours.yaml")] == [row["path"] for row in rows if row["in_use"]]
+
+
+def test_show_tells_where_each_rule_is_written(config: str) -> None:
+    """Of a policy that builds on another; whoever wants to change a rule has to know in which file."""
+    said = run(config, "show", "kclms").stdout
+    assert "kclms + default" in said
+    data = json.loads(run(config, "show", "kclms", "--json").stdout)
+    written = {rule["id"]: rule["from"] for rule in data["rules"]}
+    assert written["source-code-from-stranger"] == ["kclms"]
+    assert written["credentials"] == ["kclms", "default"]
+    assert "default +" not in run(config, "show", "default").stdout
 
 
 def test_show_tells_rules_roles_and_limits(config: str) -> None:
@@ -128,7 +140,13 @@ def test_the_schema_describes_what_the_loader_takes() -> None:
     assert {"name", "title", "version"} == set(schema["required"])
     assert schema["if"] == {"not": {"required": ["base"]}}
     assert schema["then"]["required"] == ["rules"]
-    assert set(schema["then"]["properties"]["rules"]["items"]["required"]) == {"id", "title", "find", "action", "say"}
+    assert set(schema["then"]["properties"]["rules"]["items"]["required"]) == {
+        "id",
+        "title",
+        "find",
+        "action",
+        "say",
+    }
     action = schema["$defs"]["Rule"]["properties"]["action"]
     assert len(action["anyOf"]) == 2
     assert schema["$defs"]["Rule"]["additionalProperties"] is False

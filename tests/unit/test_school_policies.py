@@ -113,6 +113,21 @@ def test_nobody_hears_of_their_own_case(document: PolicyDocument) -> None:
     assert way[2].startswith("chair")
 
 
+def test_at_kings_every_role_but_the_desk_has_somebody_above() -> None:
+    """KCS 1.2 and 1.10: the leads' and the Bursar's cases are the Head's, the Head's the Chair's."""
+    roles = load_policy("kings-college").roles
+    assert {name: role.instead for name, role in roles.items()} == {
+        "it-support": None,
+        "director-of-it": "head",
+        "head-of-computer-services": "director-of-it",
+        "dsl": "head",
+        "bursar": "head",
+        "deputy-head-pastoral": "head",
+        "head": "chair-of-governors",
+        "chair-of-governors": None,
+    }
+
+
 def test_a_worry_is_told_to_the_lead_and_to_nobody_else(document: PolicyDocument) -> None:
     """And no such rule holds anything back."""
     worries = [each for each in document.rules if each.id.startswith("concern-")]
