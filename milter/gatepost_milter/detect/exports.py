@@ -136,6 +136,8 @@ def find(page: Page) -> tuple[Export, ...]:
 
     Raises DetectionError if the page could not be searched.
     """
+    if b"\n" not in page.raw and b"<" not in page.raw:
+        return ()  # there are no rows, and no elements
     present = set(_SIEVE.which(page.raw))
     if not present:
         return ()

@@ -65,17 +65,18 @@ def protection(
 ) -> Protection:
     """What of a message is encrypted (RFC 8551, RFC 3156; PGP also written into the text)."""
     whole = any(part.content_type.partition(";")[0].strip().lower() in _WHOLE_TYPES for part in parts)
-    found: dict[Strength, dict[str, None]] = {Strength.STRONG: {}, Strength.WEAK: {}}
+    strong: dict[str, None] = {}
+    weak: dict[str, None] = {}
     for attachment in attachments:
         how = strength(attachment)
         if how is Strength.NONE:
             continue
         if attachment.depth == 0 and attachment.claimed.lower() in _SMIME_TYPES:
             whole = True
-        elif not any(outer in each for outer in _containers(attachment.path) for each in found.values()):
-            found[how][attachment.path] = None
+        elif not any(outer in strong or outer in weak for outer in _containers(attachment.path)):
+            (strong if how is Strength.STRONG else weak)[attachment.path] = None
     whole = whole or any(_PGP in page.raw and b"\n" + _PGP in b"\n" + page.raw[:4096].lstrip() for page in pages)
-    return Protection(whole=whole, strong=tuple(found[Strength.STRONG]), weak=tuple(found[Strength.WEAK]))
+    return Protection(whole=whole, strong=tuple(strong), weak=tuple(weak))
 
 
 def _containers(path: str) -> Iterator[str]:

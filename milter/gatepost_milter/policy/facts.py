@@ -366,11 +366,9 @@ class Catalogue:
 
     def _message(self, kind: str, thing: Any, people: People, asked: Asked) -> Message:
         read, looked_up = asked.fields[kind]
-        values = {field.name: value for field in read if field.get and (value := field.get(thing))}
-        values |= {field.name: value for field in looked_up if field.look and (value := field.look(thing, people))}
-        for field in (*read, *looked_up):
-            if field.type is not Type.BOOL and field.name in values:
-                values[field.name] = _plain(field, values[field.name])
+        found = [(field, field.get(thing)) for field in read if field.get]
+        found += [(field, field.look(thing, people)) for field in looked_up if field.look]
+        values = {field.name: PLAIN[field.type](value) for field, value in found if value}
         return self._classes[kind](**values)
 
 
@@ -394,24 +392,21 @@ def text(value: str) -> str:
     return value.encode("utf-8", "replace").decode("utf-8")
 
 
-_EMPTY: Mapping[Type, Any] = {Type.BOOL: False, Type.INT: 0, Type.STRING: "", Type.STRINGS: ()}
+def _texts(values: Iterable[str] | None) -> list[str]:
+    return [text(each) for each in values or ()]
 
 
-def plain_value(field: Field, value: Any) -> Any:
-    """What the condition language sees of a field's value, without asking it."""
-    if not value:
-        return _EMPTY[field.type]
-    return True if field.type is Type.BOOL else _plain(field, value)
+def _number(value: int | None) -> int:
+    return max(-_INT64, min(_INT64, value or 0))
 
 
-def _plain(field: Field, value: Any) -> Any:
-    if field.type is Type.STRING:
-        return text(value)
-    if field.type is Type.STRINGS:
-        return [text(item) for item in value]
-    if field.type is Type.INT:
-        return max(-_INT64, min(_INT64, value))
-    return value
+PLAIN: Mapping[Type, Callable[[Any], Any]] = {
+    Type.BOOL: bool,
+    Type.INT: _number,
+    Type.STRING: lambda value: text(value or ""),
+    Type.STRINGS: _texts,
+}
+"""What the condition language sees of a field's value, for each type of field."""
 
 
 def _pool(fields: Mapping[str, Sequence[tuple[str, Type]]]) -> descriptor_pool.DescriptorPool:

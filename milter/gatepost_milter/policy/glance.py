@@ -15,7 +15,7 @@ from typing import Any
 from gatepost_config.directory import Directory
 from gatepost_config.domains import Domains
 from gatepost_milter.policy.fact_types import Fact, Field, People
-from gatepost_milter.policy.facts import FACTS, KINDS, Catalogue, plain_value
+from gatepost_milter.policy.facts import FACTS, KINDS, PLAIN, Catalogue
 from gatepost_milter.policy.syntax import Call, Constant, Items, Name, Node, Select, Unknown, Walk
 
 
@@ -210,11 +210,12 @@ def _read(operand: Look, field: Field) -> Look:
     get = field.get
     if get is None:
         return _unsure
-    return lambda view: plain_value(field, get(operand(view)))
+    plain = PLAIN[field.type]
+    return lambda view: plain(get(operand(view)))
 
 
 def _looked_up(operand: Look, field: Field) -> Look:
-    find = field.look
+    find, plain = field.look, PLAIN[field.type]
     if find is None:
         return _unsure
 
@@ -222,7 +223,7 @@ def _looked_up(operand: Look, field: Field) -> Look:
         thing = operand(view)
         key = id(thing), id(field)
         if key not in view.looked:
-            view.looked[key] = plain_value(field, find(thing, view.people))
+            view.looked[key] = plain(find(thing, view.people))
         return view.looked[key]
 
     return look
@@ -359,9 +360,7 @@ def _texts_only(function: Callable[[str, str], Any]) -> Callable[[Any, Any], Any
 
 
 def _in(one: Any, others: Any) -> Any:
-    if not isinstance(one, str | int) or any(not isinstance(each, str | int) for each in others):
-        return UNSURE
-    return one in others
+    return one in others if isinstance(one, str | int) and UNSURE not in others else UNSURE
 
 
 def _joined(one: Any, other: Any) -> Any:

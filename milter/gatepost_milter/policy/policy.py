@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cache, partial
@@ -216,9 +216,10 @@ class Policy:
 
     def _findings(self, subject: Subject, cases: Sequence[Case]) -> list[Finding]:
         """The findings of all rules that speak for the ways that the message goes, in policy order."""
+        ways = frozenset(case.direction for case in cases)
         trial = Trial(
             subject,
-            self._plan(frozenset(case.direction for case in cases)),
+            self._plan(ways),
             catalogue=self._catalogue,
             environment=self._environment,
             roles=self._roles,
@@ -226,7 +227,9 @@ class Policy:
         others = self._others(subject, cases)
         findings = []
         for each in trial.awake():
-            addressed = _going(others if each.words else cases, each.rule.action)
+            addressed = others if each.words else cases
+            if len(ways) > 1:  # else each rule of the plan speaks for the only way
+                addressed = [case for case in addressed if case.direction in each.rule.action]
             eligible = trial.eligible(each, addressed) if addressed else ()
             found = self._finding(each, trial, subject, eligible) if eligible else None
             if found is not None:
@@ -356,13 +359,6 @@ def _identifiers(rules: Iterable[CompiledRule]) -> frozenset[Identity]:
     trees = [one.tree for each in rules for one in each.conditions]
     wanted = (relevant(trees, fact, "kind", Identity) for fact in ("identifiers", "own_identifiers"))
     return frozenset(Identity(kind) for kinds in wanted for kind in kinds)
-
-
-def _going(cases: Sequence[Case], ways: Collection[Direction]) -> Sequence[Case]:
-    """Those of the recipients for whom the message goes one of these ways."""
-    if all(case.direction in ways for case in cases):
-        return cases
-    return [case for case in cases if case.direction in ways]
 
 
 def _strictest(findings: Sequence[Finding], address: str) -> Action:

@@ -62,9 +62,13 @@ class _Facts:
         self._values: dict[str, Any] = {}
         self._recipients: dict[str, Recipient] = {}
         self._cases: dict[str, Any] = {}
+        self._case: Case | None = None
 
     def turn_to(self, case: Case) -> None:
         """From now on glances at the recipient and the direction see these."""
+        if case is self._case:
+            return
+        self._case = case
         self._things["recipient"] = self._recipient(case)
         self._things["direction"] = case.direction.value
 
