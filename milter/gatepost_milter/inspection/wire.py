@@ -323,8 +323,8 @@ class Channel:
         whole = _HEAD.size + text_size + blob_size
         if text_size > most or (blob_size and blob_size > most):
             raise BrokenWireError("a frame is too large")
-        while len(self._buffer) < whole:
-            self._read(until, descriptors)
+        if len(self._buffer) < whole:
+            self._fill(whole, until)
         with memoryview(self._buffer) as view:
             text = bytes(view[_HEAD.size : _HEAD.size + text_size])
             blob = bytes(view[_HEAD.size + text_size : whole])
@@ -356,6 +356,23 @@ class Channel:
         if not data:
             raise BrokenWireError("end of file")
         self._buffer += data
+
+    def _fill(self, whole: int, until: float | None) -> None:
+        """Read up to ``whole`` bytes in the buffer; without a time limit the kernel wakes us once, for all."""
+        have = len(self._buffer)
+        self._buffer += bytes(whole - have)
+        with memoryview(self._buffer) as view:
+            while have < whole:
+                try:
+                    self._wait(until)
+                    received = self._socket.recv_into(view[have:], 0, socket.MSG_WAITALL)
+                except TimeoutError:
+                    raise
+                except OSError as error:
+                    raise BrokenWireError(str(error)) from error
+                if not received:
+                    raise BrokenWireError("end of file")
+                have += received
 
     def _wait(self, until: float | None) -> None:
         if until is None:
