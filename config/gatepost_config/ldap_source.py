@@ -99,6 +99,15 @@ class LdapSource(Model):
     people: list[PeopleSearch] = Field(min_length=1, description="Searches for people.")
     groups: list[GroupSearch] = Field(default=[], description="Searches for distribution groups.")
 
+    @field_validator("uri")
+    @classmethod
+    def _one_way(cls, value: str) -> str:
+        # StartTLS is asked for by the first: with ldaps:// before it, a server at ldap:// would get the password
+        # in clear when the first is down.
+        if len(set(re.findall(r"(\w+)://", value))) > 1:
+            raise ValueError("ldap:// and ldaps:// are mixed; write the same for every server")
+        return value
+
     @model_validator(mode="after")
     def _files_differ(self) -> LdapSource:
         files = [*(each.file for each in self.people), *(each.file for each in self.groups)]

@@ -261,6 +261,8 @@ def test_a_server_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -
     ("change", "said"),
     [
         ("uri: http://x", "uri"),
+        ("uri: ldaps://x ldap://y", "mixed"),
+        ("uri: ldaps://x,ldap://y", "mixed"),
         ("uri: ldap://x\nstart_tls: false", "start_tls"),
         ("uri: ldap://x\nshrink: 200", "100"),
     ],
