@@ -157,7 +157,9 @@ def test_one_rule_is_told_day_by_day(run: Callable[..., Result], tmp_path: Path)
     result = run("--log", str(tmp_path / "log"), "--rule", "attachment-too-large")
     assert "2026-11-03" in result.stdout
     assert "2026-11-02 " not in result.stdout.partition("\n")[2]
-    assert "has no rule 'x'" in run("--log", str(tmp_path / "log"), "--rule", "x").stderr
+    unknown = run("--log", str(tmp_path / "log"), "--rule", "x")
+    assert "has no rule 'x'" in unknown.stderr
+    assert unknown.stdout.endswith("x has not fired.\n")
 
 
 def test_standard_input_is_a_log_too(run: Callable[..., Result]) -> None:

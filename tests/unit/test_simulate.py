@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from gatepost_config.documents import load_settings
 from gatepost_config.words import Action, Direction, Outcome
 from gatepost_milter.cli import main
 from gatepost_milter.cli.simulated import Judged
+from gatepost_milter.policy.known_files import KNOWN_FILE
 from gatepost_quarantine.held import Envelope
 from gatepost_quarantine.sql import open_store
 
@@ -176,6 +178,20 @@ def test_a_policy_that_does_not_load_judges_nothing(config: Path, mails: Path) -
 
 
 @pytest.mark.slow
+def test_what_a_list_of_hashes_seals_is_sealed_in_a_replay(config: Path, tmp_path: Path) -> None:
+    """It is no rule's doing, but whoever reads the result believes that this is what the gateway does."""
+    (tmp_path / "sums").write_text(hashlib.sha256(b"a picture").hexdigest(), encoding="ascii")
+    document = json.loads(config.read_text(encoding="utf-8"))
+    document["store"] |= {"seal_hashes": [str(tmp_path / "sums")], "seal_tell": ["it"]}
+    config.write_text(json.dumps(document), encoding="utf-8")
+    letter = LETTER.replace(b"\n\n", b"\nContent-Disposition: attachment; filename=a.jpg\n\n").replace(
+        b"Hello.\n", b"a picture"
+    )
+    (tmp_path / "one.eml").write_bytes(letter)
+    found = answer(run(config, tmp_path / "one.eml", "--json"))
+    assert found["rules"][KNOWN_FILE]["new"] == {"fired": 1, "actions": {"seal": 1}}
+
+
 def test_a_limit_ends_the_replay(config: Path, mails: Path) -> None:
     """For a first look."""
     assert answer(run(config, "--json", "--limit", "2", mails))["mails"] == 2

@@ -40,17 +40,16 @@ def wire_form(content: bytes) -> bytes:
 def header_fields(content: bytes) -> tuple[tuple[bytes, bytes], ...]:
     """The header fields as (name, value), folded values with LF, as the milter protocol gives them."""
     block = content.partition(b"\r\n\r\n")[0].replace(b"\r\n", b"\n")
-    fields: list[tuple[bytes, bytes]] = []
+    fields: list[tuple[bytes, list[bytes]]] = []
     for line in block.split(b"\n"):
         if line[:1] in (b" ", b"\t") and fields:
-            name, value = fields[-1]
-            fields[-1] = (name, value + b"\n" + line)
+            fields[-1][1].append(line)
             continue
         name, colon, value = line.partition(b":")
         if not colon:
             break
-        fields.append((name, value))
-    return tuple(fields)
+        fields.append((name, [value]))
+    return tuple((name, b"\n".join(lines)) for name, lines in fields)
 
 
 def transaction_for(

@@ -131,7 +131,10 @@ def _lines(stream: IO[bytes]) -> Iterator[bytes]:
 def _show(ladder: Ladder, document: PolicyDocument, wanted: str) -> None:
     console = wide_console()
     console.print(_head(ladder))
-    table = _by_day(ladder.rules[wanted].days) if wanted in ladder.rules else _by_rule(ladder, document)
+    if wanted and wanted not in ladder.rules:
+        console.print(Text(f"{harmless(wanted)} has not fired."))
+        return
+    table = _by_day(ladder.rules[wanted].days) if wanted else _by_rule(ladder, document)
     days = _messages(ladder)
     for title, each in (("By day" if wanted else "By rule", table), ("Messages", days)):
         if each.row_count and not (wanted and each is days):

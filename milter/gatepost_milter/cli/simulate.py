@@ -217,6 +217,7 @@ class _Replay:
                 inspectors=self.inspectors,
                 limits=self.settings.inspection,
                 deadline=self.settings.inspection.deadline,
+                hashes=bool(self.old.known_files or self.new.known_files),
                 texts=self.old.reads_files or self.new.reads_files,
             )
             transaction = self._transaction(mail, spool, inspection)

@@ -94,9 +94,13 @@ def sender_pages(configured: SenderPages, asking: Sequence[str], *, answers: boo
         return
     rules = ", ".join(asking[:3]) + (" and more" if len(asking) > 3 else "")
     if not configured.public_url:
-        told = "only by a reply to the notice" if configured.reply_address else "not at all, so reviewers decide"
+        told = (
+            "they can answer only by a reply to the notice"
+            if configured.reply_address
+            else "they cannot answer, and reviewers decide"
+        )
         yield warn(
-            f"the policy asks senders ({rules}), but sender_pages.public_url is not set: they can answer {told}",
+            f"the policy asks senders ({rules}), but sender_pages.public_url is not set: {told}",
             mend="set sender_pages.public_url, put a web server with TLS in front, and "
             "systemctl enable --now gatepost-pages",
         )
