@@ -389,7 +389,10 @@ class Console(Model):
         default=30, ge=0, description="Minutes in which a deletion can be undone; the bytes go after that."
     )
     safeguarding: list[str] = Field(
-        default=["dsl", "safeguarding", "deputy-head-pastoral"],
+        default=[
+            *("dsl", "safeguarding", "safeguarding-lead", "deputy-head-pastoral"),
+            *("head", "headteacher", "chair-of-governors"),
+        ],
         description="Roles of the policy whose items only people with the console role safeguarding see.",
     )
     oidc: Oidc | None = Field(default=None, description="Sign-in with the school's own accounts, if wanted.")

@@ -128,6 +128,17 @@ def test_at_kings_every_role_but_the_desk_has_somebody_above() -> None:
     }
 
 
+@pytest.mark.parametrize("name", sorted(shipped_policies()))
+def test_what_the_lead_reviews_is_not_for_every_reviewer(name: str) -> None:
+    """Nor what goes one step up because it is about the lead: the console shows both to few, by default."""
+    roles, few = load_policy(name).roles, settings().console.safeguarding
+    for lead in (each for each, role in roles.items() if role.safeguarding):
+        above: str | None = lead
+        while above is not None:
+            assert above in few
+            above = roles[above].instead
+
+
 def test_a_worry_is_told_to_the_lead_and_to_nobody_else(document: PolicyDocument) -> None:
     """And no such rule holds anything back."""
     worries = [each for each in document.rules if each.id.startswith("concern-")]
