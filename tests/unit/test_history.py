@@ -99,8 +99,8 @@ class Shelf:
 class Worker:
     """One worker's history and the follower of it."""
 
-    def __init__(self, shelf: Shelf, *, learn: int = 0, room: int = 1000) -> None:
-        self.history = History(key=KEY, learn=learn, room=room)
+    def __init__(self, shelf: Shelf, *, learn: int = 0, room: int = 1000, crowd: int = 1000) -> None:
+        self.history = History(key=KEY, learn=learn, room=room, crowd=crowd)
         self._follower = HistoryFollower(shelf, self.history, today=lambda: DAY)
 
     def round(self) -> bool:
@@ -184,6 +184,21 @@ def test_what_has_no_room_is_dropped_and_counted_and_no_message_waits(count: int
             worker.round()
     assert len(worker.history.take().wrote) == min(count, room)
     assert DROPPED._value.get() - before == max(0, count - room)
+
+
+def test_invented_senders_fill_no_memory_and_our_own_correspondents_are_kept() -> None:
+    """Who sends from a new address each time would otherwise cost every worker memory for more than a year."""
+    worker = Worker(Shelf(), crowd=2)
+    before = DROPPED._value.get()
+    for number in range(5):
+        worker.history.note_heard(WHO[0], f"{number}@spam.example", day=TODAY)
+        assert worker.round()
+    assert DROPPED._value.get() - before == 3
+    assert worker.knows(WHO[0], "1@spam.example")
+    assert not worker.knows(WHO[0], "2@spam.example"), "still a first contact: the strict side"
+    worker.history.note_wrote(WHO[0], THEY[0], day=TODAY)
+    assert worker.round()
+    assert worker.knows(WHO[0], THEY[0])
 
 
 def test_a_worker_that_starts_later_knows_what_was_before(tmp_path: Path) -> None:

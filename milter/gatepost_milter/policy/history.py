@@ -21,6 +21,10 @@ from gatepost_quarantine.history import Batch, Recalled
 ROOM = 20_000
 """Notes that may wait to be written; more are dropped. About ten minutes of a busy school's mail."""
 
+CROWD = 1_000_000
+"""Pairs that are known, above which senders from outside are no longer remembered: about 250 MB. Anybody can invent
+any number of them; whom the school itself writes to is always remembered."""
+
 REFRESH = 7
 """Days after which a pair that is known is noted again, so that it is not forgotten while it is in use."""
 
@@ -33,7 +37,10 @@ CACHED = 4096
 SENT, PRIVATE = "sent", "private"
 _DIGEST = 12  # bytes; enough to tell a thousand million pairs apart
 
-DROPPED = Counter("gatepost_history_dropped", "Notes about past mail that were not kept: too many waited.")
+DROPPED = Counter(
+    "gatepost_history_dropped",
+    "Notes about past mail that were not kept: too many waited, or too many correspondents are known.",
+)
 
 _NEVER = (0, 0, 0)
 _Tally = tuple[int, str, bytes]
@@ -76,7 +83,8 @@ class History:
     the totals; until then it is counted on top of them.
     """
 
-    def __init__(self, *, key: bytes, learn: int, room: int = ROOM) -> None:
+    def __init__(self, *, key: bytes, learn: int, room: int = ROOM, crowd: int = CROWD) -> None:
+        self._crowd = crowd
         self._key = key
         self._learn = learn
         self._room = room
@@ -134,7 +142,9 @@ class History:
         """The school's mailbox has heard from the outside address."""
         pair = self._pair(ours, theirs)
         _, heard, seen = self._pairs.get(pair, _NEVER)
-        if not heard or day - seen >= REFRESH:
+        if not seen and len(self._pairs) >= self._crowd:
+            DROPPED.inc()
+        elif not heard or day - seen >= REFRESH:
             with self._lock:
                 if pair not in self._new.heard and self._has_room():
                     self._new.heard[pair] = day
