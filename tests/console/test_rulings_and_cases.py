@@ -71,7 +71,9 @@ def test_a_block_names_the_sender_that_the_envelope_names(desk: Desk) -> None:
     """Blocking one who only claims to be somebody harms nobody else: what matches is held, not refused."""
     message = desk.keep(held(MESSAGE))
     rita = desk.browser("rita")
-    assert "everybody at supplier.example" in rita.get(f"/held/{message.id}/block").text
+    page = rita.get(f"/held/{message.id}/block").text
+    assert "everybody at supplier.example" in page
+    assert "Reason, which the senders of held mail read" in page
     answer = rita.post(
         f"/held/{message.id}/block", {"sender": "@supplier.example", "days": "30", "reason": "Phishing wave"}
     )
