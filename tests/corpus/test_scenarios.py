@@ -5,19 +5,13 @@ Each mail is written out, inspected with real inspectors and judged with King's 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
-from support.corpus.judging import inspected
 from support.corpus.scenarios import SCENARIOS, SCHOOL, Scenario
-from support.mail import settings, transaction
+from support.corpus.scenes import judged, seen
+from support.mail import settings
 
-from gatepost_config.directory import Directory, Group
-from gatepost_config.words import Action, Finding
 from gatepost_milter.inspection.inspectors import Inspectors
-from gatepost_milter.policy.document_tests import SamplePast
 from gatepost_milter.policy.policy import Policy, load
-from gatepost_milter.policy.standing import Memory, Standing
 
 NUMBERS = (
     *(1, 2, 4, 5, 7, 8, 10, 11, 13, 14, 16, 17, 19, 20, 22, 23, 25, 26, 28, 29, 31, 32, 34, 35, 37, 38, 40, 41),
@@ -31,28 +25,14 @@ def kings() -> Policy:
     return load(settings(policy="kings-college"), directory=SCHOOL, tested=False)
 
 
-def _judged(scenario: Scenario, kings: Policy, inspectors: Inspectors) -> tuple[Action, list[Finding]]:
-    """The verdict, and the findings that act, strictest first."""
-    seen = inspected(scenario.build(), inspectors, texts=True)
-    seen = replace(seen, malware=tuple(scenario.malware))
-    among = kings
-    if scenario.agreed:
-        agreed = Group(name="Committee", agreed=True, members=frozenset(scenario.agreed))
-        among = kings.among(Directory.of(people=SCHOOL.people, groups=[agreed], approvals=SCHOOL.approvals))
-    judge = among.remembering(Memory(standing=Standing(), past=SamplePast(known=not scenario.new)))
-    recipients = (*scenario.to, *scenario.cc, *scenario.bcc)
-    sender = f"{scenario.login}@school.example" if scenario.login else scenario.sender
-    verdict = judge.judge(transaction(*recipients, login=scenario.login, sender=sender), seen)
-    return verdict.action, list(verdict.explanation.acting())
-
-
 @pytest.mark.parametrize("scenario", [pytest.param(each, id=f"{each.number}: {each.title}") for each in SCENARIOS])
 def test_the_verdict_is_the_one_that_the_policy_leads_to(
     scenario: Scenario, kings: Policy, inspectors: Inspectors
 ) -> None:
     """The action, the rule that decides it, and those whom it tells; and whoever is told is told something."""
-    action, acting = _judged(scenario, kings, inspectors)
-    assert action == scenario.verdict, [each.rule for each in acting]
+    verdict = judged(scenario, kings, seen(scenario, inspectors))
+    acting = list(verdict.explanation.acting())
+    assert verdict.action == scenario.verdict, [each.rule for each in acting]
     assert [each.rule for each in acting][:1] == ([scenario.rule] if scenario.rule else [])
     for finding in acting[:1]:
         assert set(scenario.tells) <= set(finding.tell)

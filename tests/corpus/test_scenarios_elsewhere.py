@@ -7,19 +7,15 @@ in the policy beside the rule.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
-from support.corpus.judging import inspected
 from support.corpus.scenarios import SCENARIOS, SCHOOL, Scenario
-from support.mail import settings, transaction
+from support.corpus.scenes import judged, seen
+from support.mail import settings
 
-from gatepost_config.directory import Directory, Group
 from gatepost_config.words import Action
 from gatepost_milter.inspection.inspectors import Inspectors
-from gatepost_milter.policy.document_tests import SamplePast
 from gatepost_milter.policy.policy import Policy, load
-from gatepost_milter.policy.standing import Memory, Standing
 
 WARDEN_HILL, KCLMS, KENSINGTON, CODE = SCHOOLS = ("warden-hill", "kclms", "kensington", "code-of-conduct")
 
@@ -72,16 +68,10 @@ def test_the_verdict_elsewhere_is_that_of_kings_or_stands_here(
     scenario: Scenario, policies: Mapping[str, Policy], inspectors: Inspectors
 ) -> None:
     """One inspection, four policies."""
-    seen = replace(inspected(scenario.build(), inspectors, texts=True), malware=tuple(scenario.malware))
-    agreed = Group(name="Committee", agreed=True, members=frozenset(scenario.agreed))
-    people = Directory.of(people=SCHOOL.people, groups=[agreed], approvals=SCHOOL.approvals)
-    sender = f"{scenario.login}@school.example" if scenario.login else scenario.sender
-    mail = transaction(*scenario.to, *scenario.cc, *scenario.bcc, login=scenario.login, sender=sender)
-    past = Memory(standing=Standing(), past=SamplePast(known=not scenario.new))
+    found = seen(scenario, inspectors)
     given, expected = {}, {}
     for name, policy in policies.items():
-        among = policy.among(people) if scenario.agreed else policy
-        verdict = among.remembering(past).judge(mail, seen)
+        verdict = judged(scenario, policy, found)
         rules = [each.rule for each in verdict.explanation.acting()]
         given[name] = (verdict.action, rules[0] if rules else "")
         kings = (scenario.verdict, scenario.rule or "")
