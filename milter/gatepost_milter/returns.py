@@ -24,7 +24,7 @@ from gatepost_milter.replies import Answer, Disposition, Event, StaleHeader
 from gatepost_milter.transaction import Transaction, header_block
 from gatepost_quarantine import notices
 from gatepost_quarantine.audit import Event as AuditEvent
-from gatepost_quarantine.choices import REASON_LIMIT, choices
+from gatepost_quarantine.choices import REASON_LIMIT
 from gatepost_quarantine.held import Choice, HeldMessage, Notice, SenderAnswer
 from gatepost_quarantine.offers import ends
 from gatepost_quarantine.store import ConflictError, NotFoundError
@@ -147,14 +147,15 @@ class Returns:
         choice, reason = spoken(inspection)
         if choice is None:
             return self._explained(transaction, sender, held.id, _UNCLEAR)
-        if choice not in choices(held):
-            return self._explained(transaction, sender, held.id, _TOO_LATE)
         said = SenderAnswer(held_id=held.id, choice=choice, sender=held.sender, reason=reason, via="reply")
         done = self._letter(sender, _DONE[choice], held)
         try:
             kept = self.desk.answer(said, notices=[done])
         except ConflictError:
             return self._explained(transaction, sender, held.id, _TOO_LATE)
+        if kept.choice is not choice:
+            return self._explained(transaction, sender, held.id, _TOO_LATE)
+        # The same answer again may be a client that did not hear ours: it was done, and they have been told.
         return _taken(transaction, kept.choice.value, held_id=held.id)
 
     def _asked(self, addresses: set[str], sender: Sender) -> HeldMessage | None:

@@ -250,6 +250,18 @@ def test_a_reply_cannot_do_more_than_the_page(store: SqlStore) -> None:
     assert told(store) == ["Your answer could not be used"] * 2
 
 
+def test_a_reply_that_comes_again_is_done_once_and_another_answer_is_too_late(store: SqlStore) -> None:
+    """A client that did not hear our answer sends it again, and must not read that nothing was changed."""
+    message = kept(store)
+    for _ in range(2):
+        reply(store, message, "SEND\r\nThe head agreed.\r\n")
+    assert states(store, message) == {State.RELEASING}
+    assert told(store) == ["Your message is being sent"]
+    reply(store, message, "WITHDRAW\r\n")
+    assert states(store, message) == {State.RELEASING}
+    assert told(store) == ["Your message is being sent", "Your answer could not be used"]
+
+
 def test_mail_for_others_too_is_judged_like_any_other(store: SqlStore) -> None:
     """Nothing that somebody else is to get is ever eaten."""
     message = kept(store)

@@ -22,8 +22,8 @@ ROOM = 20_000
 """Notes that may wait to be written; more are dropped. About ten minutes of a busy school's mail."""
 
 CROWD = 1_000_000
-"""Pairs that are known, above which senders from outside are no longer remembered: about 250 MB. Anybody can invent
-any number of them; whom the school itself writes to is always remembered."""
+"""Pairs that are known, above which senders from outside are no longer remembered: about 250 MB. Anybody can
+invent any number of them; whom the school itself writes to is always remembered."""
 
 REFRESH = 7
 """Days after which a pair that is known is noted again, so that it is not forgotten while it is in use."""
