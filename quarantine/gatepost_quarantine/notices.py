@@ -118,7 +118,7 @@ class Reason:
 class Entry:
     """One message in a digest. ``at`` is when the notice about it was owed, ``why`` its clauses and rules.
 
-    ``told`` is what the reviewer wants the sender to read.
+    ``told`` is what the reviewer wants the sender to read, ``answer`` how they answer where there is no link.
     """
 
     subject: str
@@ -127,6 +127,7 @@ class Entry:
     told: str
     support_id: str
     link: str
+    answer: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,6 +305,7 @@ def _digest_facts(notice: Notice, settings: Settings, offers: Mapping[str, Offer
                 told=_line(each.get("told", ""), limit=2000),
                 support_id=_line(each["support_id"]),
                 link=link,
+                answer=_by_mail(offered) if offered and not link and kind is NoticeKind.HELD_SENDER else "",
             )
         )
     facts = Facts(
@@ -322,6 +324,11 @@ def _digest_facts(notice: Notice, settings: Settings, offers: Mapping[str, Offer
         )
         groups.append(replace(group, title=templates.saying("group", group)))
     return replace(facts, groups=tuple(groups))
+
+
+def _by_mail(offered: Offer) -> str:
+    words = "SEND or WITHDRAW" if offered.may_send else "WITHDRAW"
+    return f"To answer, write to {offered.reply_to} with {words} as the first line, alone."
 
 
 def _report_facts(notice: Notice, settings: Settings) -> Facts:

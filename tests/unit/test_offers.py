@@ -19,7 +19,7 @@ from gatepost_config.words import Action
 from gatepost_quarantine import notices, tokens
 from gatepost_quarantine.held import HeldMessage, Notice, NoticeKind
 from gatepost_quarantine.notices import Offer
-from gatepost_quarantine.offers import offer
+from gatepost_quarantine.offers import of_digest, offer
 from gatepost_quarantine.store import NotFoundError
 from gatepost_quarantine.tokens import (
     Claim,
@@ -141,6 +141,33 @@ def test_the_notice_says_what_the_sender_can_do() -> None:
         assert "Write SEND or WITHDRAW as the first line" in said
         assert "good until 27 November 2026" in said
         assert "or answer this message" not in said
+
+
+def test_a_digest_says_how_each_message_is_answered() -> None:
+    """One mail stands for several: an answer to the digest itself would say nothing about which."""
+    mine, reserved = waiting(), waiting(exposed(override="reviewer"))
+    shelf = Shelf({each.id: each for each in (mine, reserved)})
+    many = notices.digest([told(mine), told(reserved)], gateway="mx1.school.example", owed_at=[NOW, NOW])
+    pages = {
+        way: body(
+            email.message_from_bytes(
+                notices.render(
+                    many,
+                    settings=configured,
+                    now=NOW,
+                    offers=of_digest(many, store=shelf, settings=configured),
+                ),
+                policy=default,
+            ),
+            "plain",
+        )
+        for way, configured in (("both", settings()), ("mail", settings(public_url="")))
+    }
+    address = ReplyAddresses(shelf.key(tokens.REPLY_KEY), mailbox="gatepost@school.example").make
+    assert f"write to {address(mine)} with SEND or WITHDRAW as the first line" in pages["mail"]
+    assert f"write to {address(reserved)} with WITHDRAW as the first line" in pages["mail"]
+    assert "https://mail.school.example/held/" in pages["both"]
+    assert "as the first line" not in pages["both"]
 
 
 def test_the_notice_does_not_promise_what_the_sender_may_not() -> None:
