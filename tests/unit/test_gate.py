@@ -13,7 +13,8 @@ from support.gates import HEADERS, PARENT, TEACHER, Judge, Keeper, finding, insp
 
 from gatepost_config.words import Action, Direction, Explanation
 from gatepost_milter import gate as gate_module
-from gatepost_milter.gate import UNDISCLOSED, Deadlines, Gate, Step, identify
+from gatepost_milter.disclosure import UNDISCLOSED
+from gatepost_milter.gate import Deadlines, Gate, Step, identify
 from gatepost_milter.inspection.inspectors import InspectorsBusyError
 from gatepost_milter.inspection.model import Attachment, Inspection
 from gatepost_milter.policy.verdict import Verdict
