@@ -24,6 +24,9 @@ SILENT = dict.fromkeys(SCHOOLS, PASS)
 """What only King's document speaks of."""
 
 DIFFERENT: Mapping[str, Mapping[str, tuple[Action, str]]] = {
+    "a pupil hands in Python homework": SILENT,
+    "a health trust sends its secure wrapper": SILENT,
+    "eight photographs of 4 MB": SILENT,
     "a stranger sends a script": {KCLMS: (Action.TAG, "first-contact-with-file")},  # code is daily work there
     "a presentation of 12 MB goes out": {
         WARDEN_HILL: (Action.CONFIRM, "attachment-too-large"),  # "unless I have permission"

@@ -166,3 +166,41 @@ def test_five_megabytes_take_linear_time(unit: str) -> None:
     transit.links(page)
     transit.hrefs(text)
     assert time.process_time() - started < 10
+
+
+SAFE_LINK = "https://eur01.safelinks.protection.outlook.com/?url=https%3A%2F%2Fwww.bank.example%2F&amp;d=1"
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        (
+            '<a href="https://collect.example/x">https://www.bank.co.uk/login</a>',
+            ("collect.example", "www.bank.co.uk"),
+        ),
+        (
+            "<A class=b HREF='http://evil.example'>\n<b>WWW.Bank.example</b> </A>",
+            ("evil.example", "www.bank.example"),
+        ),
+        ("<a href=http://evil.co.uk>http://bank.co.uk</a >", ("evil.co.uk", "bank.co.uk")),
+        ('<a href="https://login.bank.co.uk/a">www.bank.co.uk</a>', None),
+        ('<a href="https://bank.example">https://news.bank.example/today</a>', None),
+        ('<a href="https://evil.example">the bank</a>', None),
+        ('<a href="https://files.example/x">report.docx</a>', None),
+        ('<a href="mailto:a@evil.example">www.bank.example</a>', None),
+        (f'<a href="{SAFE_LINK}">https://www.bank.example/</a>', None),
+        ('<a href="https://evil.example">www.bank.example', None),
+    ],
+)
+def test_a_link_that_shows_another_address_is_told(source: str, shown: tuple[str, str] | None) -> None:
+    """Whoever reads the address in the text believes that it leads there; safe-link services are seen through."""
+    found = [(each.host, each.name) for each in transit.disguised(f"<p>{source}")]
+    assert found == ([] if shown is None else [shown])
+
+
+def test_a_page_of_open_anchors_is_read_in_its_own_time() -> None:
+    """Each could begin a link; the search must not start anew at each of them."""
+    hostile = '<a href="https://a.example">www.b.example' * 20_000
+    started = time.process_time()
+    assert transit.disguised(hostile + "</a>") == ()
+    assert time.process_time() - started < 2

@@ -94,11 +94,17 @@ class Leads(StrEnum):
     """A room or group on somebody's private account."""
     PROGRAM = "program"
     """Straight to a program, an installer or a disk image."""
+    DISGUISED = "disguised"
+    """Elsewhere than the text that people click says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """A link worth a look. ``name`` is the service of a room (``Zoom``) or the ending of a program (``.exe``)."""
+    """A link worth a look.
+
+    ``name`` is a room's service (``Zoom``), a program's ending (``.exe``), or the host that the text of a
+    disguised link names.
+    """
 
     kind: Leads
     host: str
@@ -137,6 +143,14 @@ _PROGRAMS = frozenset(
 
 _SIEVE = Sieve({"link": r"(?i)\b(?:https?://|www\.)[^\s<>\"'\\)\]}]+"})
 _HREF = pattern(r"""(?i)\b(?:href|src|action)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
+_ANCHOR = pattern(r"""(?is)<a\s[^>]*?\bhref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))[^>]*>(.*?)</a\s*>""")
+_TAG = re.compile(rb"<[^>]*>")
+_SHOWN_OCTETS = 2000  # of what an anchor shows
+_SHOWN = re.compile(
+    r"(?:https?://|(?=www\.))((?:[a-z0-9-]{1,63}\.){1,10}[a-z]{2,24})(?:[/?#:]\S*)?", re.IGNORECASE
+)
+# Below these names of countries' domains people register theirs.
+_SECOND = frozenset({"co", "ac", "org", "gov", "sch", "nhs", "ltd", "plc", "net", "com", "edu", "me"})
 # Services that rewrite links carry the real one in a parameter.
 _WRAPPED = re.compile(r"[?&](?:url|u|q|target)=(https?(?::|%3A)[^&]{4,4000})", re.IGNORECASE)
 _WRAPPERS = (
@@ -185,6 +199,37 @@ def hrefs(source: str) -> str:
     for match in islice(_HREF.finditer(raw), EXAMINED):
         found[match.group(1) or match.group(2) or match.group(3) or b""] = None
     return "\n".join(html.unescape(each.decode("utf-8").strip()) for each in found)
+
+
+def disguised(source: str, *, where: str = "") -> tuple[Link, ...]:
+    """The links of an HTML source whose text is the address of another site, each host and name once.
+
+    Only a text that is an address from ``http`` or ``www`` on is compared: names of files look like hosts too.
+    """
+    raw = source.encode("utf-8", "replace")
+    if b"</" not in raw:
+        return ()
+    found: dict[tuple[str, str], Link] = {}
+    for match in islice(_ANCHOR.finditer(raw), EXAMINED):
+        text = _TAG.sub(b"", match.group(4)[:_SHOWN_OCTETS]).decode("utf-8", "replace")
+        said = _SHOWN.fullmatch(html.unescape(text).strip())
+        target = html.unescape((match.group(1) or match.group(2) or match.group(3) or b"").decode("utf-8")).strip()
+        if said is None or not target.lower().startswith(("http://", "https://")):
+            continue
+        host, shown = _host_and_path(_unwrapped(target))[0], said[1].lower()
+        if host and _site(host) != _site(shown) and len(found) < MOST_HOSTS:
+            line = raw.count(b"\n", 0, match.start()) + 1
+            link = Link(kind=Leads.DISGUISED, host=host, name=shown, where=where, line=line)
+            found.setdefault((host, shown), link)
+    return tuple(found.values())
+
+
+def _site(host: str) -> str:
+    """The part of a host's name that somebody registered, well enough to compare two: the last two labels, and one
+    more below ``co.uk`` and the like."""
+    labels = host.removeprefix("www.").split(".")
+    below = len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in _SECOND
+    return ".".join(labels[-3 if below else -2 :])
 
 
 def _urls(page: Page) -> Iterator[tuple[int, str]]:

@@ -23,7 +23,7 @@ from gatepost_milter.detect.identifiers import Kind, Match
 from gatepost_milter.detect.pages import Page
 from gatepost_milter.detect.phrases import Lexicon, Listed
 from gatepost_milter.detect.structure import Structure
-from gatepost_milter.detect.transit import Link, Protection
+from gatepost_milter.detect.transit import Link, Links, Protection
 from gatepost_milter.inspection.model import Inspection, Text
 
 # Without one of these nothing is quoted or forwarded: what ``structure`` cuts at has one of them in it.
@@ -200,10 +200,23 @@ class Content:
     def links(self) -> tuple[Link, ...]:
         """The links of the message's own texts that are worth a look, each host and name once."""
         found: dict[tuple[str, str], Link] = {}
-        for page in self._linking():
-            for link in transit.links(page).found:
-                found.setdefault((link.host, link.name), link)
+        for link in (*(link for each in self._linked for link in each.found), *self._disguised()):
+            found.setdefault((link.host, link.name), link)
         return tuple(found.values())
+
+    @cached_property
+    def hosts(self) -> tuple[str, ...]:
+        """All hosts to which links of the message's own texts lead, as far as they are kept."""
+        return tuple(dict.fromkeys(host for each in self._linked for host in each.hosts))
+
+    @cached_property
+    def _linked(self) -> tuple[Links, ...]:
+        return tuple(transit.links(page) for page in self._linking())
+
+    def _disguised(self) -> Iterator[Link]:
+        for each in self._inspection.texts:
+            if each.html and not each.of_file:
+                yield from transit.disguised(each.source, where=each.where)
 
     def _linking(self) -> Iterator[Page]:
         for page in self.letter:

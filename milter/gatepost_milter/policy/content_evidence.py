@@ -86,10 +86,19 @@ def _near_miss(item: Any) -> Evidence:
 
 
 def _link(item: Any) -> Evidence:
-    what = f"a link to {item.name}" if item.kind == "meeting-room" else f"a link to a program ({item.name})"
+    what = {
+        "meeting-room": f"a link to {item.name}",
+        "program": f"a link to a program ({item.name})",
+        "disguised": f"a link that shows {harmless(item.name)}",
+    }[item.kind]
     return Evidence(
         kind="link", name=harmless(item.host), where=_place(item.where, item.line), details={"reason": what}
     )
+
+
+def _host(item: Any) -> Evidence:
+    host = harmless(item.host)
+    return Evidence(kind="link", name=host, where="", details={"reason": f"a link to {host}"})
 
 
 def _writing(item: Any) -> Evidence:
@@ -124,6 +133,7 @@ CONTENT_PIECES: Mapping[str, Callable[[Any], Evidence]] = {
     "Invitation": _invitation,
     "NearMiss": _near_miss,
     "Link": _link,
+    "Host": _host,
     "Writing": _writing,
     "Encrypted": _encrypted,
     "Malware": _malware,

@@ -168,8 +168,8 @@ SCENARIOS = (
         title="a pupil hands in Python homework",
         login="pupil",
         parts=[attached("homework.py", b"print('hello')\n", "text/x-python")],
-        verdict=Action.PASS,
-        differs="TAG was proposed. Between people of the school it is everyday work: a mark would say nothing.",
+        verdict=Action.TAG,
+        rule="script-inside",
     ),
     Scenario(
         number=5,
@@ -232,9 +232,8 @@ SCENARIOS = (
                 "message.html", b"<html><body><form action='https://x.nhs.uk'></form></body></html>", "text/html"
             )
         ],
-        verdict=Action.PASS,
-        differs="TAG was proposed. A page that makes no file and starts nothing is read like any other; one that "
-        "does is found by its content.",
+        verdict=Action.TAG,
+        rule="web-page-attached",
     ),
     Scenario(
         number=16,
@@ -273,8 +272,8 @@ SCENARIOS = (
         login="teacher",
         to=["friend@outside.example"],
         sizes=[4 * MB] * 8,
-        verdict=Action.PASS,
-        differs="WARN or Postfix's limit were proposed. The sum is Postfix's limit; the clause is about one file.",
+        verdict=Action.WARN,
+        rule="message-large",
     ),
     Scenario(
         number=23,
