@@ -229,7 +229,8 @@ def test_the_directorys_exemption_is_for_the_party_that_it_names(
     judge = policy(tmp_path, HOLD, directory=leave(who, party=party))
     verdict = judge.judge(transaction(recipient, login=login), inspection(EXE))
     assert (Action.PASS if spared else Action.QUARANTINE) is verdict.action
-    assert ((f"{who} until 2026-11-02, approved by Head, because r",) if spared else ()) == verdict.findings[0].exemptions
+    kept = (f"{who} until 2026-11-02, approved by Head, because r",)
+    assert verdict.findings[0].exemptions == (kept if spared else ())
 
 
 def test_an_exemption_from_no_rule_is_told_with_its_place(tmp_path: Path) -> None:
@@ -435,7 +436,8 @@ def test_the_directory_that_the_settings_name_is_read(tmp_path: Path) -> None:
     sent = judge.judge(transaction("a@outside.example", login="12345"), inspection(EXE))
     assert sent.sender.mailbox == "t.teacher@school.example"
     assert sent.action is Action.PASS
-    assert sent.findings[0].exemptions == ("t.teacher@school.example until 2026-11-02, approved by the Head, because Robotics club",)
+    kept = "t.teacher@school.example until 2026-11-02, approved by the Head, because Robotics club"
+    assert sent.findings[0].exemptions == (kept,)
     late = transaction("a@outside.example", login="12345", at=datetime(2026, 11, 3, tzinfo=UTC))
     assert judge.judge(late, inspection(EXE)).action is Action.QUARANTINE
     received = judge.judge(transaction("t.teacher@school.example"), inspection(EXE))
