@@ -170,6 +170,18 @@ CASES = (
         fires=False,
     ),
     Case(
+        alert="GatepostNotFollowing",
+        story="the follower of one worker has ended",
+        series={f'gatepost_followed{{{PLACE}, what="rulings"}}': "0x30"},
+        fires=True,
+    ),
+    Case(
+        alert="GatepostNotFollowing",
+        story="the database was started again",
+        series={f'gatepost_followed{{{PLACE}, what="rulings"}}': "1x10 0x4 1x20"},
+        fires=False,
+    ),
+    Case(
         alert="GatepostBypassActive",
         story="active",
         series={f"gatepost_bypass_active{{{PLACE}}}": "1x30"},
