@@ -130,6 +130,15 @@ def test_whatever_stands_there_nothing_raises(text: str, subject: str) -> None:
     assert 0 <= found.capitals <= 100
 
 
+@given(
+    st.lists(st.sampled_from([*GMAIL.splitlines(True), *OUTLOOK.splitlines(True), "hi\n", "Fwd: "])).map("".join)
+)
+def test_what_quotes_nothing_at_a_quick_look_quotes_nothing(text: str) -> None:
+    """The quick look spares the slow one, and must not change what it would find."""
+    page = Page(text)
+    assert structure.quotes(page) or structure.own_words(page) == text
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "unit",

@@ -52,6 +52,16 @@ _NOT_UPPER = bytes(code for code in range(256) if code not in _UPPER)
 _NOT_LOWER = bytes(code for code in range(256) if code not in _LOWER)
 
 
+# Without one of these nothing is quoted or forwarded: every pattern for that has one of them in it.
+_QUOTES = (b">", b"from:", b"wrote:", b"forwarded ", b"weitergeleitete ", b"original message")
+
+
+def quotes(page: Page) -> bool:
+    """Whether a text may quote or forward anything, as far as a quick look tells."""
+    lowered = page.lowered
+    return any(mark in lowered for mark in _QUOTES)
+
+
 class Structure:
     """The shape of a text, found out as far as it is asked for.
 
@@ -70,7 +80,8 @@ class Structure:
     @cached_property
     def earlier(self) -> int:
         """How many earlier messages it quotes."""
-        return max(_count(self._page, "earlier") if "earlier" in self._present else 0, self._marks)
+        found = _count(self._page, "earlier") if self._quotes and "earlier" in self._present else 0
+        return max(found, self._marks)
 
     @property
     def blocks(self) -> int:
@@ -97,8 +108,12 @@ class Structure:
         return frozenset(_SIEVE.which(self._page.lowered))
 
     @cached_property
+    def _quotes(self) -> bool:
+        return quotes(self._page)
+
+    @cached_property
     def _marks(self) -> int:
-        return _count(self._page, "forward") if "forward" in self._present else 0
+        return _count(self._page, "forward") if self._quotes and "forward" in self._present else 0
 
     @cached_property
     def _counts(self) -> list[int]:
@@ -106,8 +121,7 @@ class Structure:
 
     @cached_property
     def _own(self) -> str:
-        quotes = not self._present.isdisjoint(("earlier", "forward")) or b">" in self._page.raw
-        return own_words(self._page) if quotes else self._page.plain
+        return own_words(self._page) if self._quotes else self._page.plain
 
 
 def forwards_in(subject: str) -> int:

@@ -26,9 +26,6 @@ from gatepost_milter.detect.structure import Structure
 from gatepost_milter.detect.transit import Link, Links, Protection
 from gatepost_milter.inspection.model import Inspection, Text
 
-# Without one of these nothing is quoted or forwarded: what ``structure`` cuts at has one of them in it.
-_QUOTES = (b">", b"from:", b"wrote:", b"forwarded ", b"weitergeleitete ", b"original message")
-
 SUBJECT = "subject"
 """How the subject is called where a place in the message is named."""
 
@@ -92,9 +89,7 @@ class Content:
     @cached_property
     def own(self) -> tuple[Page, ...]:
         """The writer's own words: the letter without what it quotes and forwards."""
-        return tuple(
-            structure.own(page) if any(mark in page.lowered for mark in _QUOTES) else page for page in self.letter
-        )
+        return tuple(structure.own(page) if structure.quotes(page) else page for page in self.letter)
 
     @cached_property
     def identifiers(self) -> tuple[Match, ...]:
