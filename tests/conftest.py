@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A property that is slow to try on a busy machine has not failed.
+settings.register_profile("gatepost", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("gatepost")
 
 
 @pytest.fixture(scope="session")

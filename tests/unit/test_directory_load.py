@@ -424,7 +424,11 @@ def test_comments_and_empty_rows_are_no_rows(load: Load) -> None:
     assert next(each for each in directory.files if each.path.name == "staff.csv").rows == 1
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
+)
 @given(
     content=st.one_of(st.binary(max_size=200), st.text('address,kinds"\n;\tpstaff@.example#\x00é', max_size=200))
 )

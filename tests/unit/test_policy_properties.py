@@ -91,7 +91,11 @@ def test_no_message_makes_the_judge_fail(
         assert len(finding.say) < 5000
 
 
-@trials(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@trials(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(raw=st.binary(max_size=200) | st.text(alphabet="ab:{}[]&*!|>'\"#-?%@`,\n \t0", max_size=60).map(str.encode))
 def test_no_document_makes_the_loader_fail(tmp_path: Path, raw: bytes) -> None:
     """Whatever is in the file, the answer is a list of problems and never a traceback."""
