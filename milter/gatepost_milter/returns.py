@@ -49,6 +49,7 @@ _ADDED = 3
 
 _QUOTE = re.compile(r"\s*(>|--\s*$|-{4,}|_{4,}|(From|Sent|To|Subject):|On .{1,200} wrote:)")
 _ONLY_REPLIES = "This address only takes a sender's own answer about a held message, sent while signed in."
+_AGAIN = "Nothing was done, for the reason in our mail. SEND or WITHDRAW must be all of the first line."
 
 _log = structlog.get_logger("gatepost.returns")
 
@@ -171,11 +172,13 @@ class Returns:
         return held if mine and datetime.now(UTC) < ends(held, settings=self.settings) else None
 
     def _explained(self, transaction: Transaction, sender: Sender, about: str, words: Mapping[str, str]) -> Answer:
-        """Tell a known sender why nothing was done: once, so that two machines never talk."""
-        if notices.answerable(sender.mailbox):
-            key = f"reply-explained:{about}:{sender.mailbox.casefold()}"
-            self.desk.owe([self._letter(sender, words)], key=key, key_has_message_id=True)
-        return _taken(transaction, "explained")
+        """Tell a known sender why nothing was done: once by mail, as machines must not talk; then by refusing."""
+        key = f"reply-explained:{about}:{sender.mailbox.casefold()}"
+        if notices.answerable(sender.mailbox) and self.desk.owe(
+            [self._letter(sender, words)], key=key, key_has_message_id=True
+        ):
+            return _taken(transaction, "explained")
+        return replies.refused(transaction.support_id, _AGAIN)
 
     def _letter(self, sender: Sender, words: Mapping[str, str], held: HeldMessage | None = None) -> Notice:
         lines = [f"Subject: {held.subject or '(no subject)'}"] if held is not None else []

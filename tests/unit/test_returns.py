@@ -227,13 +227,15 @@ def test_another_person_at_the_school_cannot_answer(store: SqlStore) -> None:
     assert told(store) == ["Your answer could not be used"]
 
 
-def test_what_is_not_understood_is_explained_once(store: SqlStore) -> None:
-    """However often it comes: two machines must never talk to each other."""
+def test_what_is_not_understood_is_explained_by_mail_once(store: SqlStore) -> None:
+    """Two machines must never talk, and a person must have an answer: those that follow are refused."""
     message = kept(store)
+    dispositions = []
     for words in ("Yes please", "SEND me the file", "> SEND\r\n", "", "Thanks\r\nSEND"):
         answer = reply(store, message, words)
         assert answer is not None
-        assert answer.disposition is Disposition.DISCARD
+        dispositions.append(answer.disposition)
+    assert dispositions == [Disposition.DISCARD] + [Disposition.REJECT] * 4
     assert states(store, message) == {State.HELD}
     assert told(store) == ["Your answer was not understood"]
 
