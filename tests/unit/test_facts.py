@@ -42,6 +42,7 @@ LISTS = {
     "Invitation": "invitations",
     "NearMiss": "near_misses",
     "Link": "links",
+    "Host": "hosts",
     "Encrypted": "encrypted",
     "Malware": "malware",
 }
