@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,11 @@ settings.load_profile("gatepost")
 def root() -> Path:
     """The top folder of the source tree."""
     return Path(__file__).resolve().parent.parent
+
+
+def pytest_configure() -> None:
+    """Commands print for no terminal in particular; the test runner's workers are told the width of its own."""
+    os.environ.pop("COLUMNS", None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
