@@ -51,7 +51,7 @@ class Client:
         key = hashlib.sha256(content).hexdigest()
         for attempt in range(2000):
             message = held(content, key=key, message_id=f"<{name}@client.example>", gateway=GATEWAYS[attempt % 2])
-            owed = notice("told@school.example", message_id=f"<{name}@mx.school.example>")
+            owed = notice(f"told-{name}@school.example", message_id=f"<{name}@mx.school.example>")
             begun = time.monotonic()
             try:
                 self.stores[attempt % 2].hold(
