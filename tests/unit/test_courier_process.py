@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import random
 import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -110,6 +113,62 @@ def test_a_courier_that_is_killed_loses_nothing(
     assert {each.recipients[0].state for each in store.list(Filter())} == {State.RELEASED}
     assert store.counts().owed == 0
     assert verify(store.chain(GATEWAY)) == ""
+    store.close()
+
+
+KILLS = int(os.environ.get("GATEPOST_KILLS", "4"))
+"""How often the courier is killed at random; 100 take two minutes."""
+
+
+@pytest.mark.slow
+def test_a_courier_that_is_killed_at_random_sends_twice_only_what_was_taken_and_not_recorded(
+    configured: Store, tmp_path: Path, start: Callable[[Path], subprocess.Popen[bytes]]
+) -> None:
+    """Nothing is lost. All that is sent again was the last mail that a killed courier had handed over."""
+    store = open_store(configured, gateway=GATEWAY)
+    chance = random.Random(KILLS)
+    people = [f"r{number}@school.example" for number in range(8 * KILLS)]
+    for person in people:
+        released(store, held(key=person, recipients=[recipient(person)]))
+    running: list[subprocess.Popen[bytes]] = []
+    steps = [0]
+    taken: list[tuple[int, str]] = []
+
+    def answer(verb: str, _argument: str) -> str | None:
+        steps[0] -= 1
+        if steps[0] == 0:
+            # Between two commands as well as in the midst of one.
+            threading.Timer(chance.uniform(0, 0.02), running[-1].kill).start()
+        return None
+
+    with Sink(answer=answer) as sink:
+        settings = settings_for(configured, sink.address, sink.address)
+        path = write_settings(
+            settings.model_copy(
+                update={"courier": settings.courier.model_copy(update={"timeout": 1, "retry": [0.1]})}
+            ),
+            tmp_path / "gatepost.yaml",
+        )
+        for life in range(KILLS):
+            steps[0] = chance.randrange(1, 25)
+            running.append(start(path))
+            assert running[-1].wait(60) == -signal.SIGKILL
+            taken += [(life, mail.recipients[0]) for mail in sink.mails[len(taken) :]]
+        running.append(start(path))
+        sink.wait_until(lambda now: {mail.recipients[0] for mail in now.mails} == set(people), seconds=60)
+        running[-1].terminate()
+        assert running[-1].wait(30) == 0
+        taken += [(KILLS, mail.recipients[0]) for mail in sink.mails[len(taken) :]]
+    assert {each.recipients[0].state for each in store.list(Filter(limit=len(people)))} == {State.RELEASED}
+    assert (store.counts().owed, verify(store.chain(GATEWAY))) == (0, "")
+    left = Counter(person for _, person in taken)
+    last_of_life = dict(taken)
+    for life, person in taken:
+        left[person] -= 1
+        if left[person]:
+            assert (life < KILLS, last_of_life[life]) == (True, person), (
+                f"{person}: twice without a kill to explain"
+            )
     store.close()
 
 
