@@ -32,8 +32,9 @@ _ORDINARY_PARAMETER = re.compile(rb';\s*([\w-]+)=(?:"([^"]*)"|([^\s;]*))', re.AS
 _MEDIA_TYPE = re.compile(rb"\s*([\w!#$&^.+-]+)\s*(?:/\s*([\w!#$&^.+-]*))?", re.ASCII)
 _STRUCTURE = re.compile(rb"(multipart|message)\s*[/\\]\s*([\w.+-]+)", re.IGNORECASE | re.ASCII)
 _TYPE_ANYWHERE = re.compile(rb"(text|application|image|audio|video)\s*/\s*([\w.+-]+)", re.IGNORECASE | re.ASCII)
+# No possessive repeat around a group that captures: Python before 3.11.5 (Debian 12 has 3.11.2) forgets the group.
 _PARAMETER = re.compile(
-    rb"(filename|file-name|name|boundary|charset)\s*+(?:\*\s*+(\d{1,6}))?+\s*+(\*)?+\s*+=\s*+",
+    rb"(filename|file-name|name|boundary|charset)\s*+(?:\*\s*+(\d{1,6}))?\s*+(\*)?\s*+=\s*+",
     re.IGNORECASE | re.ASCII,
 )
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"([^;\r\n]*)', re.DOTALL)
