@@ -250,8 +250,11 @@ class _Server(ThreadingHTTPServer):
         self._free = BoundedSemaphore(AT_A_TIME)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer on a thread, or hang up when too many are being answered."""
-        if self._free.acquire(blocking=False):
+        """Answer on a thread, or hang up when too many are being answered.
+
+        A client has its answer a moment before the thread that gave it is free, and may be back by then.
+        """
+        if self._free.acquire(timeout=1):
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
