@@ -83,6 +83,12 @@ def test_a_killed_worker_takes_no_count_with_it(running: Daemon) -> None:
     assert read["gatepost_sessions_open"] == 0
 
 
+def test_scrapes_that_follow_each_other_at_once_are_all_answered(running: Daemon) -> None:
+    """The thread that gave an answer may still count as busy when its client is back."""
+    for _ in range(100):
+        assert running.scrape()["gatepost_workers"] == 2
+
+
 def test_fifty_new_workers_cost_a_scrape_nothing(running: Daemon) -> None:
     """Slots are used again: what a scrape reads does not grow with the age of the daemon."""
     deliver(running, 4)
