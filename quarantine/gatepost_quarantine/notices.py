@@ -16,7 +16,7 @@ from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import format_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -376,11 +376,11 @@ def _facts(notice: Notice, settings: Settings) -> Facts:
         kind=notice.kind,
         school=_line(settings.school.name),
         subject=_line(context.get("subject", "")),
-        date=_line(context.get("date", "")),
+        date=_told_date(str(context.get("date", "")), ZoneInfo(settings.school.timezone)),
         sender=_line(context.get("sender", "")),
         recipients=tuple(recipients[:_LIST_LIMIT]),
         more_recipients=max(0, len(recipients) - _LIST_LIMIT),
-        findings=tuple(reason(finding) for finding in acting),
+        findings=tuple(_told_reason(finding, notice.kind) for finding in acting),
         waits=" or ".join(queues),
         held_for=tuple(_line(outcome.recipient) for outcome in held)[:_LIST_LIMIT],
         delivered_to=tuple(_line(outcome.recipient) for outcome in delivered)[:_LIST_LIMIT],
@@ -393,6 +393,21 @@ def _facts(notice: Notice, settings: Settings) -> Facts:
         review_link=_review_link(_line(notice.held_id), settings) if notice.kind is NoticeKind.ROLE else "",
         help=help_address(settings),
     )
+
+
+def _told_reason(finding: Finding, kind: NoticeKind) -> Reason:
+    """The finding; what would help is left out once there is nothing to mend."""
+    told = reason(finding)
+    return replace(told, mend="") if kind is NoticeKind.RELEASED else told
+
+
+def _told_date(field: str, zone: ZoneInfo) -> str:
+    """A Date field (RFC 5322, 3.3) in the school's own time; as it came where it is no date."""
+    try:
+        at = parsedate_to_datetime(field).astimezone(zone)
+    except (ValueError, OverflowError):
+        return _line(field)
+    return f"{at:%A} {at.day} {at:%B %Y, %H:%M}"
 
 
 def help_address(settings: Settings) -> str:

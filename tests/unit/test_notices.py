@@ -11,6 +11,8 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.quarantine import explanation, finding, held, notice, recipient
 
 from gatepost_config.settings import Notices, School, Settings
@@ -277,6 +279,33 @@ def test_only_what_held_the_message_is_told_of_a_hold() -> None:
     warning = text(rendered(owed(NoticeKind.WARNING, explanation=found)))
     assert "only-a-warning" in warning
     assert "only-a-tag" not in warning
+
+
+@pytest.mark.parametrize(
+    ("field", "shown"),
+    [
+        ("Fri, 10 Jul 2026 09:00:00 +0000", "Friday 10 July 2026, 10:00"),
+        ("Fri, 20 Nov 2026 23:30:00 -0800", "Saturday 21 November 2026, 07:30"),
+        ("yesterday", "yesterday"),
+        ("Fri, 20 Nov 2026 09:00:00 +9999", "Fri, 20 Nov 2026 09:00:00 +9999"),
+    ],
+)
+def test_the_date_is_told_in_the_schools_own_time(field: str, shown: str) -> None:
+    """As a person in school would say it; what is no date stands as it came."""
+    assert f"Date: {shown}" in text(rendered(owed(date=field)))
+
+
+@given(st.text(max_size=60) | st.from_regex(r"[A-Z][a-z]{2}, \d{1,9} Nov \d{1,9} \d+:\d+(:\d+)? [+-]\d{1,9}"))
+def test_no_date_keeps_a_notice_from_being_written(field: str) -> None:
+    """The field is the sender's, who may write anything."""
+    assert rendered(owed(date=field))["Subject"]
+
+
+def test_what_was_released_needs_no_mending() -> None:
+    """The sender has nothing left to do."""
+    help_words = words(finding([TEACHER]).mend)
+    assert help_words in words(text(rendered(owed(NoticeKind.DENIED))))
+    assert help_words not in words(text(rendered(owed(NoticeKind.RELEASED))))
 
 
 def test_many_findings_do_not_make_an_endless_mail() -> None:
