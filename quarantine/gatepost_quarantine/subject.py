@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import getaddresses
@@ -18,7 +18,9 @@ from typing import IO, Any, Protocol
 
 from gatepost_config.addresses import normalise
 from gatepost_quarantine.audit import Event, Verb
-from gatepost_quarantine.held import HeldMessage
+from gatepost_quarantine.cases import EVERYTHING, Case, CaseFile
+from gatepost_quarantine.held import HeldMessage, SenderAnswer
+from gatepost_quarantine.review import Sight
 from gatepost_quarantine.rulings import Ruling
 from gatepost_quarantine.store import Filter, NotFoundError
 
@@ -37,6 +39,12 @@ class Shelf(Protocol):
     def record(self, event: Event) -> None: ...
 
     def rulings(self, *, over: bool = False) -> Sequence[Ruling]: ...
+
+    def answers(self, ids: Sequence[str]) -> Mapping[str, SenderAnswer]: ...
+
+    def cases(self, *, sight: Sight, limit: int = 100) -> Sequence[Case]: ...
+
+    def case(self, case_id: str, *, sight: Sight) -> CaseFile: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +82,7 @@ def export(store: Shelf, address: str, file: IO[bytes], *, actor: str, reason: s
     """Write the zip to ``file``. That it was made is on record before it is."""
     store.record(Event(verb=Verb.SUBJECT_EXPORT, actor=actor, recipient=address, reason=reason, at=now))
     found = [each for each in store.list(Filter(search=address, limit=_MANY)) if _concerns(each, address)]
+    answers = store.answers([each.id for each in found])
     third_parties: dict[str, list[str]] = {}
     entries, with_bytes = [], 0
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -82,7 +91,7 @@ def export(store: Shelf, address: str, file: IO[bytes], *, actor: str, reason: s
             others = sorted(_people(held) - {address.casefold()})
             for other in others:
                 third_parties.setdefault(other, []).append(held.id)
-            entry = _entry(store, held, others)
+            entry = _entry(store, held, others) | {"answer": _answer(answers.get(held.id))}
             pieces = _content(store, held.id)
             if pieces is None:
                 entry |= {"file": None, "note": "the message itself is no longer kept"}
@@ -93,8 +102,9 @@ def export(store: Shelf, address: str, file: IO[bytes], *, actor: str, reason: s
             entries.append(entry)
         made.add_json("third-parties.json", third_parties)
         rulings = [_ruling(each) for each in store.rulings(over=True) if _names(each, address)]
-        index = _index(address, entries, reason=reason, actor=actor, now=now) | {"rulings": rulings}
-        made.add_json("index.json", index)
+        cases = _cases(store, address, {each.id for each in found})
+        index = _index(address, entries, reason=reason, actor=actor, now=now)
+        made.add_json("index.json", index | {"rulings": rulings, "cases": cases})
         sums = "".join(f"{digest}  {name}\n" for name, digest in sorted(made.hashes.items()))
         archive.writestr("SHA256SUMS", sums)
     return Exported(messages=len(found), with_bytes=with_bytes, third_parties=len(third_parties))
@@ -119,9 +129,11 @@ def _index(
         "made_by": actor,
         "reason": reason,
         "what_is_here": "Held messages that name this address as sender or recipient, with their "
-        "decisions; blocks and exemptions of the address.",
+        "decisions and what the sender answered; cases about them, or opened by this address; blocks and "
+        "exemptions of the address.",
         "what_is_not": "Sealed mail, which is not searched; mail that was never held; addresses inside texts.",
-        "before_handing_out": "Redact the people in third-parties.json where their rights outweigh the request.",
+        "before_handing_out": "Redact the people in third-parties.json where their rights outweigh the request. "
+        "Ask the role that a case belongs to before anything of it is handed out.",
         "messages": list(entries),
     }
 
@@ -147,6 +159,37 @@ def _entry(store: Shelf, held: HeldMessage, others: Sequence[str]) -> dict[str, 
             for each in store.events(held.id)
         ],
     }
+
+
+def _answer(answer: SenderAnswer | None) -> dict[str, Any] | None:
+    if answer is None:
+        return None
+    return {"at": answer.at.isoformat(), "what": answer.choice.value, "reason": answer.reason, "via": answer.via}
+
+
+def _cases(store: Shelf, address: str, found: set[str]) -> list[dict[str, Any]]:
+    """The cases that one of the messages belongs to, and those that the person opened, with their notes."""
+    mine = normalise(address)
+    every = store.cases(sight=EVERYTHING, limit=_MANY)
+    wanted = [each for each in every if found & set(each.held) or normalise(each.opened_by) == mine]
+    return [
+        {
+            "id": case.id,
+            "kind": case.kind.value,
+            "title": case.title,
+            "role": case.queue,
+            "opened_by": case.opened_by,
+            "opened_at": case.opened_at.isoformat(),
+            "messages": [each for each in case.held if each in found],
+            "notes": [
+                {"at": note.at.isoformat(), "who": note.actor, "text": note.text}
+                for note in store.case(case.id, sight=EVERYTHING).notes
+            ],
+            "outcome": case.outcome,
+            "closed_at": case.closed_at.isoformat() if case.closed_at else None,
+        }
+        for case in wanted
+    ]
 
 
 def _names(ruling: Ruling, address: str) -> bool:

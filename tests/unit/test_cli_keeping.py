@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from support.quarantine import MESSAGE, chunks, held, hold_event, recipient
+from support.senders import LETTER, TEACHER, waiting
 
 from gatepost_config.settings import Store
 from gatepost_milter.cli import main
 from gatepost_quarantine.audit import Verb
-from gatepost_quarantine.held import HeldMessage, State
+from gatepost_quarantine.cases import EVERYTHING, Case, CaseKind
+from gatepost_quarantine.held import Choice, HeldMessage, SenderAnswer, State
 from gatepost_quarantine.rulings import Ruling, RulingKind
 from gatepost_quarantine.sql import SqlStore, open_store
 
@@ -219,6 +221,33 @@ def test_everything_about_one_person_in_a_zip(run: Run, store: SqlStore, tmp_pat
     kept = {each["id"]: each["file"] is not None for each in index["messages"]}
     assert kept == {mine.id: True, gone.id: False}
     assert [(each["kind"], each["reason"]) for each in index["rulings"]] == [("block", "spam?")]
+    assert {(each["id"], each["answer"]) for each in index["messages"]} == {(mine.id, None), (gone.id, None)}
+    assert index["cases"] == []
     assert set(others) == {"sam@family.example", "sales@supplier.example", "teacher@school.example"}
     (event,) = [link.event for link in store.chain(GATEWAY) if link.event.verb is Verb.SUBJECT_EXPORT]
     assert (event.recipient, event.reason) == (pat, "request 9")
+
+
+def test_a_persons_cases_and_answers_are_part_of_everything(run: Run, store: SqlStore, tmp_path: Path) -> None:
+    """What they said about their own mail, what was looked into because of it, and what they reported."""
+    mine, pat = waiting(), TEACHER
+    store.hold(mine, content=chunks(LETTER), events=[hold_event(mine)])
+    other = keep(store, b"other", recipients=[recipient("else@school.example")])
+    store.answer(SenderAnswer(held_id=mine.id, choice=Choice.ASK, sender=pat, reason="Is it safe?", via="page"))
+    about = store.open_case(
+        Case(kind=CaseKind.BREACH, title="A list", queue="it-support", opened_by="ann", held=(mine.id, other.id))
+    )
+    store.note_case(about.id, "Spoke to Pat", actor="ann", sight=EVERYTHING)
+    reported = store.open_case(Case(kind=CaseKind.REPORT, title="Odd", queue="it-support", opened_by=pat))
+    store.open_case(Case(kind=CaseKind.OTHER, title="Else", queue="it-support", opened_by="ann", held=(other.id,)))
+    output = tmp_path / "pat.zip"
+    made = run("subject", "export", pat, "--output", str(output), "--reason", "request 10")
+    assert made.exit_code == 0, made.output
+    with zipfile.ZipFile(output) as archive:
+        index = json.loads(archive.read("index.json"))
+    answers = {each["id"]: each["answer"] for each in index["messages"]}
+    assert (answers[mine.id]["what"], answers[mine.id]["reason"]) == ("ask", "Is it safe?")
+    cases = {each["id"]: each for each in index["cases"]}
+    assert set(cases) == {about.id, reported.id}
+    assert cases[about.id]["messages"] == [mine.id]
+    assert [each["text"] for each in cases[about.id]["notes"]] == ["Spoke to Pat"]
