@@ -294,8 +294,9 @@ def _stop_under_load(home: Path) -> list[str]:
                 lost.append("half way")
         for thread in busy:
             thread.join()
-        if daemon.wait() != 0:
-            lost.append("exit code")
+        code = daemon.wait()
+        if code != 0:
+            lost.append(f"exit code {code}; {daemon.lines()[-8:]}")
     return lost
 
 
