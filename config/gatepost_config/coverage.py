@@ -17,10 +17,11 @@ from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, Field, StringConstraints, model_validator
 
-from gatepost_config.documents import check, is_path, nearest, read
+from gatepost_config.documents import check, is_path, read
 from gatepost_config.errors import ConfigError, Problem
 from gatepost_config.policy_document import PolicyDocument, Rule
 from gatepost_config.settings import Model, Settings
+from gatepost_config.spelling import nearest, suggestion
 from gatepost_config.words import Mode
 
 _APART = re.compile(r"[,;·]")
@@ -214,12 +215,11 @@ def _faults(clauses: Clauses, document: PolicyDocument | None) -> Iterator[tuple
         for key, names in known.items():
             for place, name in enumerate(getattr(clause, key)):
                 if name not in names:
-                    near = nearest(name, names)
                     kind = f"{key.removesuffix('s')} {name!r}"
                     yield (
                         ("clauses", index, key, place),
                         f"there is no {kind}",
-                        f"did you mean {near!r}?" if near else "",
+                        suggestion(name, names),
                     )
     listed = {rule for clause in clauses.clauses for rule in clause.rules}
     for rule in document.rules if document else ():

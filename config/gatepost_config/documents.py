@@ -7,10 +7,9 @@ hand: size, nesting and the expansion of aliases are bounded.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
 from importlib import resources
@@ -29,6 +28,7 @@ from gatepost_config.layers import layered
 from gatepost_config.policy_document import PolicyDocument, faults
 from gatepost_config.settings import DEFAULT_PATH, Settings
 from gatepost_config.source import Place, Source
+from gatepost_config.spelling import suggestion
 
 SIZE_LIMIT = 4 * 1024 * 1024
 """Bytes of one document."""
@@ -107,7 +107,7 @@ def _parsed_whole(raw: bytes, path: Path) -> tuple[Any, Source]:
         raise ConfigError(source.problem(("base",), *_no_such_base(base)))
     if shipped[base].resolve() == path.resolve():
         raise ConfigError(source.problem(("base",), "the document cannot build on itself", "leave base out"))
-    return layered((data, source), _whole(shipped[base]), nearest)
+    return layered((data, source), _whole(shipped[base]))
 
 
 def shipped_policies() -> Mapping[str, Path]:
@@ -128,15 +128,13 @@ def policy_path(name_or_path: str | Path, *, relative_to: Path | None = None) ->
 
 def _no_such_policy(name: str) -> tuple[str, str]:
     """What is wrong with a name that no shipped policy has, and the remedy."""
-    near, names = nearest(name, shipped_policies()), ", ".join(shipped_policies())
-    meant = f"did you mean {near!r}?" if near else f"shipped policies: {names}"
+    meant = suggestion(name, shipped_policies(), what="shipped policies")
     return f"there is no shipped policy named {name!r}", f"{meant} A policy file needs a / or .yaml in its path."
 
 
 def _no_such_base(name: str) -> tuple[str, str]:
     """What is wrong with a base that is no shipped policy, and the remedy."""
-    near, names = nearest(name, shipped_policies()), ", ".join(shipped_policies())
-    remedy = f"did you mean {near!r}?" if near else f"shipped policies: {names}"
+    remedy = suggestion(name, shipped_policies(), what="shipped policies")
     return f"there is no shipped policy named {name!r} to build on", remedy
 
 
@@ -199,12 +197,6 @@ def check(model: type[_M], data: Any, source: Source) -> _M:
 def _in_order(problem: Problem, source: Source) -> tuple[bool, int, int]:
     """The document's own problems before those of its base, each in the order of the file."""
     return problem.path != source.path, problem.line, problem.column
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The known word that ``word`` was probably meant to be; empty when none is near."""
-    matches = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
-    return matches[0] if matches else ""
 
 
 def _decode(raw: bytes, path: Path) -> str:
@@ -308,8 +300,7 @@ def _translate(detail: ErrorDetails, model: type[BaseModel], source: Source) -> 
     if kind == "extra_forbidden":
         key = str(location[-1])
         known = _known_keys(model, location[:-1])
-        near = nearest(key, known)
-        remedy = f"did you mean {near!r}?" if near else f"known keys here: {', '.join(sorted(known))}"
+        remedy = suggestion(key, sorted(known), what="known keys here")
         message = f"{key!r} is not a key that is known here"
         return source.problem(location, message, remedy, at=source.key_place(location))
     if kind == "missing":
@@ -319,8 +310,7 @@ def _translate(detail: ErrorDetails, model: type[BaseModel], source: Source) -> 
     if kind in ("enum", "literal_error"):
         known = _choices(model, location, str(context.get("expected", "")))
         message = f"{name}: {str(given)!r} is not one of {', '.join(known)}"
-        near = nearest(str(given), known)
-        remedy = f"did you mean {near!r}?" if near else ""
+        remedy = suggestion(str(given), known)
         location = _without_key_mark(location)
     elif kind == "string_type":
         message = f"{name}: a text is wanted, not {_spoken(given)}"

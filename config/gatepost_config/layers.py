@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gatepost_config.errors import ConfigError, Problem
 from gatepost_config.source import Source, Steps
+from gatepost_config.spelling import suggestion
 
 _OWN = frozenset({"base", "name", "title", "version", "tests"})
 """What a document never takes from its base."""
@@ -34,20 +35,18 @@ _ONE_BY_ONE: frozenset[Steps] = frozenset({(), ("roles",), ("limits",), ("lists"
 _NEW_RULE = "a rule of your own needs title, find, action and say"
 
 
-def layered(
-    own: tuple[Any, Source], base: tuple[Any, Source], nearest: Callable[[str, Sequence[str]], str]
-) -> tuple[Any, Source]:
+def layered(own: tuple[Any, Source], base: tuple[Any, Source]) -> tuple[Any, Source]:
     """A document's data and its base's as one, with a source that knows the file of each value.
 
     Raises ConfigError for what speaks of the base and is not in it, so that a slip of the pen in a rule's id or a
-    limit's name does not go unnoticed; ``nearest`` finds the word that was meant. What does not have the right
-    form is taken as it is, for the schema to refuse.
+    limit's name does not go unnoticed. What does not have the right form is taken as it is, for the schema to
+    refuse.
     """
     data, source = own
     under, underlying = base
     if not isinstance(data, dict) or not isinstance(under, dict):
         return own
-    if problems := [*_strays(data, source, under, nearest)]:
+    if problems := [*_strays(data, source, under)]:
         raise ConfigError(*sorted(problems, key=lambda each: (each.line, each.column)))
     merge = _Merge(source, underlying)
     merged = merge.mapping(data, {key: value for key, value in under.items() if key not in _OWN}, ())
@@ -141,35 +140,27 @@ class _Merge:
         return {**base, **own}
 
 
-def _strays(
-    data: dict[str, Any],
-    source: Source,
-    base: dict[str, Any],
-    nearest: Callable[[str, Sequence[str]], str],
-) -> Iterator[Problem]:
+def _strays(data: dict[str, Any], source: Source, base: dict[str, Any]) -> Iterator[Problem]:
     """What the document seems to change in its base, and the base does not have."""
     name = data["base"]
     rules = data.get("rules")
     known = [str(each.get("id")) for each in base.get("rules", ()) if isinstance(each, dict)]
     for index, rule in enumerate(rules if isinstance(rules, list) else ()):
-        if isinstance(rule, dict) and isinstance(rule.get("id"), str) and "find" not in rule:
-            near = nearest(rule["id"], known)
-            if rule["id"] not in known:
-                message = (
-                    f"there is no rule {rule['id']!r} in the base {name!r}, and this one has no find of its own"
-                )
-                remedy = f"did you mean {near!r}?" if near else _NEW_RULE
-                yield source.problem(("rules", index, "id"), message, remedy)
+        if not isinstance(rule, dict) or not isinstance(rule.get("id"), str) or "find" in rule:
+            continue
+        if rule["id"] not in known:
+            message = f"there is no rule {rule['id']!r} in the base {name!r}, and this one has no find of its own"
+            remedy = suggestion(rule["id"], known) or _NEW_RULE
+            yield source.problem(("rules", index, "id"), message, remedy)
     written = [*_texts(rules)]
     for section, prefix in (("limits", "limit"), ("lists", "lists")):
         own, known = data.get(section), [*base.get(section, {})]
         for key in own if isinstance(own, dict) else ():
             used = re.compile(rf"\b{prefix}\.{re.escape(str(key))}\b")
             if key not in known and not any(used.search(text) for text in written):
-                near = nearest(str(key), known)
                 place = source.key_place((section, key))
                 message = f"neither the base {name!r} nor a rule here knows {prefix}.{key}"
-                remedy = f"did you mean {near!r}?" if near else f"{section} of the base: {', '.join(known)}"
+                remedy = suggestion(str(key), known, what=f"{section} of the base")
                 yield source.problem((section, key), message, remedy, at=place)
 
 

@@ -13,11 +13,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PrivateAttr, StringConstraints, model_validator
 
-from gatepost_config.documents import check, nearest, read
+from gatepost_config.documents import check, read
 from gatepost_config.errors import ConfigError, Problem
 from gatepost_config.policy_document import FactName, RoleName, RuleId
 from gatepost_config.settings import Model
 from gatepost_config.source import Source
+from gatepost_config.spelling import suggestion
 
 MOST_TERMS = 2000
 """Terms of one list."""
@@ -151,8 +152,7 @@ def _path(name_or_path: str | Path, shipped: Mapping[str, Path]) -> Path:
         return Path(name_or_path)
     if name_or_path in shipped:
         return shipped[name_or_path]
-    near = nearest(name_or_path, shipped)
-    remedy = f"did you mean {near!r}?" if near else f"shipped lists: {', '.join(shipped)}"
+    remedy = suggestion(name_or_path, shipped, what="shipped lists")
     message = f"there is no shipped list named {name_or_path!r}"
     raise ConfigError(
         Problem(Path(name_or_path), 0, 0, message, f"{remedy} A file needs a / or .yaml in its path.")
@@ -169,8 +169,7 @@ def _problems(loaded: PhraseList) -> Iterator[Problem]:
     seen: dict[str, int] = {}
     for index, term in enumerate(loaded.terms):
         if term.tier not in loaded.tiers:
-            near = nearest(term.tier, loaded.tiers)
-            remedy = f"did you mean {near!r}?" if near else f"tiers: {', '.join(loaded.tiers)}"
+            remedy = suggestion(term.tier, loaded.tiers, what="tiers")
             yield loaded.problem(("terms", index, "tier"), f"there is no tier {term.tier!r}", remedy)
         key = " ".join(term.text.lower().split())
         if key in seen:

@@ -19,9 +19,9 @@ from typing import Any
 from jinja2 import FunctionLoader, StrictUndefined, TemplateError, TemplateNotFound, select_autoescape
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from gatepost_config.documents import nearest
 from gatepost_config.errors import ConfigError, Problem
 from gatepost_config.settings import Settings
+from gatepost_config.spelling import nearest
 
 FAULTS = (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError)
 """What a template may raise while it is rendered."""

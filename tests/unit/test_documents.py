@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from gatepost_config import documents
-from gatepost_config.documents import check, load_policy, load_settings, nearest, read, shipped_policies
+from gatepost_config.documents import check, load_policy, load_settings, read, shipped_policies
 from gatepost_config.errors import ConfigError
 from gatepost_config.settings import Settings
 from gatepost_config.source import Place
+from gatepost_config.spelling import nearest, suggestion
 
 SCHOOL = "school: {name: Park School, domains: [School.Example]}\n"
 
@@ -115,6 +116,14 @@ def test_nearest_is_silent_when_nothing_is_near() -> None:
     """A wild guess would send people the wrong way."""
     assert nearest("Quarantaine", ["quarantine", "pass"]) == "quarantine"
     assert nearest("zebra", ["quarantine", "pass"]) == ""
+
+
+def test_a_suggestion_is_the_near_word_or_all_that_there_are() -> None:
+    """The remedy of an error: never a guess where nothing is like it."""
+    known = ["quarantine", "pass"]
+    assert suggestion("Quarantaine", known, what="actions") == "did you mean 'quarantine'?"
+    assert suggestion("zebra", known, what="actions") == "actions: quarantine, pass"
+    assert suggestion("zebra", known) == ""
 
 
 @pytest.mark.parametrize("name", sorted(shipped_policies()))

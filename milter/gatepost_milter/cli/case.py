@@ -11,9 +11,10 @@ from typing import Any
 import click
 from rich.text import Text
 
-from gatepost_config.documents import load_policy, nearest
+from gatepost_config.documents import load_policy
 from gatepost_config.errors import ConfigError
 from gatepost_config.settings import Settings
+from gatepost_config.spelling import nearest
 from gatepost_milter.cli import quarantine as shared
 from gatepost_milter.cli.configured import CannotError
 from gatepost_quarantine.cases import EVERYTHING, Case, CaseFile, CaseKind, CaseState

@@ -17,9 +17,10 @@ from rich.text import Text
 
 from gatepost_config.addresses import InvalidAddressError, check
 from gatepost_config.directory_load import load_directory
-from gatepost_config.documents import load_policy, nearest
+from gatepost_config.documents import load_policy
 from gatepost_config.errors import ConfigError
 from gatepost_config.settings import Settings
+from gatepost_config.spelling import suggestion
 from gatepost_milter.cli import quarantine as shared
 from gatepost_milter.cli.configured import CannotError
 from gatepost_milter.cli.printed import plain_table
@@ -243,8 +244,7 @@ def _require_rule(settings: Settings, rule: str) -> None:
     except ConfigError as error:
         raise CannotError(str(error)) from None
     if rule not in ids:
-        near = nearest(rule, ids)
-        hint = f"did you mean {near!r}?" if near else f"rules: {', '.join(ids)}"
+        hint = suggestion(rule, ids, what="rules")
         raise CannotError(f"the policy {settings.policy!r} has no rule {rule!r}; {hint}")
 
 

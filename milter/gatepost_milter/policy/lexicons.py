@@ -4,15 +4,15 @@ they do not change.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from gatepost_config.documents import nearest
 from gatepost_config.errors import ConfigError, Problem
 from gatepost_config.phrase_lists import PhraseList, load_lists, shipped_lists
 from gatepost_config.policy_document import PolicyDocument
+from gatepost_config.spelling import suggestion
 from gatepost_milter.detect.phrases import Lexicon
 
 _KEPT = 8  # sets of lists, compiled
@@ -58,9 +58,8 @@ def lists_of(document: PolicyDocument) -> Lists:
     return _compiled(tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths))
 
 
-def _missing(document: PolicyDocument, index: int, name: str, shipped: Iterable[str]) -> Problem:
-    near = nearest(name, shipped)
-    remedy = f"did you mean {near!r}?" if near else f"shipped lists: {', '.join(shipped)}"
+def _missing(document: PolicyDocument, index: int, name: str, shipped: Collection[str]) -> Problem:
+    remedy = suggestion(name, shipped, what="shipped lists")
     return document.source.problem(
         ("phrase_lists", index),
         f"phrase_lists: there is no list {name!r}",

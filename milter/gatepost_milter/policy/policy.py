@@ -12,11 +12,12 @@ from zoneinfo import ZoneInfo
 
 from gatepost_config.directory import Directory
 from gatepost_config.directory_load import load_directory
-from gatepost_config.documents import load_policy, nearest
+from gatepost_config.documents import load_policy
 from gatepost_config.domains import Domains
 from gatepost_config.errors import ConfigError, Problem
 from gatepost_config.policy_document import REPLY_OCTETS, PolicyDocument
 from gatepost_config.settings import Settings
+from gatepost_config.spelling import suggestion
 from gatepost_config.words import (
     Action,
     Direction,
@@ -402,9 +403,8 @@ def _strangers(document: PolicyDocument, settings: Settings, directory: Director
             continue
         name, _, line = each.source.rpartition(":")
         path = (settings.directory or Path()) / name
-        near = nearest(each.rule, ids)
         message = f"the policy {document.name!r} has no rule {each.rule!r}, so this exemption does nothing"
-        remedy = f"did you mean {near!r}?" if near else f"rules: {', '.join(ids)}"
+        remedy = suggestion(each.rule, ids, what="rules")
         yield Problem(path, int(line or 0), 1, message, remedy)
 
 
@@ -418,8 +418,7 @@ def _mailboxes(document: PolicyDocument, settings: Settings) -> Mapping[str, tup
     problems = []
     for name in settings.roles:
         if name not in document.roles:
-            near = nearest(name, document.roles)
-            remedy = f"did you mean {near!r}?" if near else f"roles: {', '.join(document.roles)}"
+            remedy = suggestion(name, document.roles, what="roles")
             message = f"roles: the policy {document.name!r} has no role {name!r}"
             problems.append(settings.problem(("roles", name), message, remedy))
     if problems:

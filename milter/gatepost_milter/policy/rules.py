@@ -10,9 +10,9 @@ from typing import Any
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_strings
 
-from gatepost_config.documents import nearest
 from gatepost_config.errors import ConfigError, Problem
 from gatepost_config.policy_document import PolicyDocument, Rule
+from gatepost_config.spelling import suggestion
 from gatepost_config.words import Mode
 from gatepost_milter.policy.fact_types import Scope
 from gatepost_milter.policy.facts import FACTS, PACKAGE, Catalogue
@@ -251,8 +251,7 @@ class _Compiler:
             known, word = (*FACTS, *_FUNCTIONS), match[1].partition(".")[0]
         else:
             return ""
-        near = nearest(word, known)
-        return f"did you mean {near!r}?" if near else f"known here: {', '.join(sorted(known))}"
+        return suggestion(word, sorted(known), what="known here")
 
 
 def unknown_values(source: str, needs: Iterable[str], catalogue: Catalogue) -> Iterator[tuple[int, str, str]]:
@@ -269,8 +268,7 @@ def unknown_values(source: str, needs: Iterable[str], catalogue: Catalogue) -> I
         for text in _TEXT.finditer(source, match.start(2), match.end(2)):
             value = text[0][1:-1]
             if value not in choices:
-                near = nearest(value, choices)
-                remedy = f"did you mean {near!r}?" if near else f"known here: {', '.join(sorted(choices))}"
+                remedy = suggestion(value, sorted(choices), what="known here")
                 yield text.start(), f"{match[1]} is never {value!r}", remedy
 
 
