@@ -5,7 +5,7 @@ from __future__ import annotations
 import email
 import re
 import smtplib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from email.message import EmailMessage
 from email.policy import default
 
@@ -15,6 +15,7 @@ from support.mails import as_sent, infected
 from support.postfix import PATIENCE, PostfixLab, postfix_lab
 
 from gatepost_config.documents import load_settings
+from gatepost_milter.demo.mailboxes import Delivery
 from gatepost_quarantine.audit import Verb
 from gatepost_quarantine.held import HeldMessage, State
 from gatepost_quarantine.sender.web import application
@@ -42,11 +43,23 @@ def private(subject: str, to: str) -> bytes:
 def asked(lab: PostfixLab, subject: str, to: str) -> tuple[bytes, HeldMessage, EmailMessage]:
     """Send such a letter: what was sent, what is held, and the notice that its sender gets."""
     content = private(subject, to)
-    before = len(lab.mailboxes.of(TEACHER))
     lab.submit(content, to=[to], login=TEACHER)
     (held,) = lab.held(subject)
-    notice = lab.arrives(TEACHER, count=before + 1)[-1]
-    return content, held, email.message_from_bytes(notice.content, policy=default)
+    # By its subject and not as the newest: what earlier stories set off may still be on its way.
+    (notice,) = (each for each in notices(lab, TEACHER, about=subject) if each["Reply-To"])
+    return content, held, notice
+
+
+def notices(lab: PostfixLab, address: str, *, about: str) -> list[EmailMessage]:
+    """The notices about a message of this subject that came to the address; waits for the first."""
+
+    def these(deliveries: Sequence[Delivery]) -> list[EmailMessage]:
+        came = (each.content for each in deliveries if address in each.recipients)
+        read = (email.message_from_bytes(each, policy=default) for each in came)
+        return [each for each in read if f"  Subject: {about}" in plain(each).splitlines()]
+
+    assert lab.mailboxes.wait(lambda all_: bool(these(all_)), seconds=PATIENCE), lab.postfix.log()
+    return these(lab.mailboxes.of(address))
 
 
 def plain(notice: EmailMessage) -> str:
