@@ -1,7 +1,8 @@
 """Owns cases: what a role looks into, from the first report to its outcome, and the protocol that keeps them.
 
 A case belongs to one role. If that role is one of safeguarding's, the case is confidential as its messages are:
-every read takes a ``Sight``, and what somebody may not see is not found, listed or counted.
+every read takes a ``Sight``, and what somebody may not see is not found, listed or counted. While a case is open,
+time takes nothing of its messages; somebody who deletes one still can.
 """
 
 from __future__ import annotations

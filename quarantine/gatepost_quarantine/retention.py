@@ -2,7 +2,8 @@
 
 Nothing that nobody decided about ends in silence. Its reviewers are reminded, then a deputy too, and only after
 the last reminder can it expire; then a known sender is told, and its reviewers get a report. If there is no
-reviewer to tell, it stays. What is under legal hold is never touched, and what is sealed waits for a decision.
+reviewer to tell, it stays. What is under legal hold or belongs to an open case is never touched, and what is
+sealed waits for a decision.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from zoneinfo import ZoneInfo
 from gatepost_config.settings import Keep, Settings
 from gatepost_quarantine import notices
 from gatepost_quarantine.held import HeldMessage, Notice, State
-from gatepost_quarantine.store import Waits
+from gatepost_quarantine.store import Due
 from gatepost_quarantine.workdays import Calendar
 
 ACTOR = "gatepost-expire"
@@ -31,17 +32,17 @@ Mailboxes = Callable[[str], Sequence[str]]
 class Shelf(Protocol):
     """The store, as retention needs it."""
 
-    def waiting(self) -> Iterator[Waits]: ...
+    def waiting(self) -> Iterator[Due]: ...
 
     def reminded(self, counts: Sequence[tuple[str, int]], notices: Sequence[Notice], *, actor: str) -> None: ...
 
     def expire(self, held_id: str, *, actor: str, reason: str, notices: Sequence[Notice]) -> bool: ...
 
-    def decided(self, *, released: bool, before: datetime) -> Iterator[HeldMessage]: ...
+    def decided(self, *, released: bool, before: datetime) -> Iterator[Due]: ...
 
     def drop_bytes(self, held_id: str, *, actor: str, reason: str) -> bool: ...
 
-    def forgettable(self, before: datetime) -> Iterator[HeldMessage]: ...
+    def forgettable(self, before: datetime) -> Iterator[Due]: ...
 
     def forget(self, held_id: str, *, actor: str, reason: str) -> bool: ...
 
@@ -62,7 +63,10 @@ class Shelf(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """One thing that was done, or is due: ``what`` happens to ``held_id`` (or to ``many`` rows), and why."""
+    """One thing that was done, or is due: ``what`` happens to ``held_id`` (or to ``many`` rows), and why.
+
+    A dry run also tells what is ``kept`` although its time is over.
+    """
 
     what: str
     held_id: str = ""
@@ -97,7 +101,7 @@ class Retention:
 
     def _waiting(self) -> Iterator[Done]:
         """Reminders, and expiry. Whom nobody could be told about is reported to the deputy, or stays."""
-        remind: dict[str, list[Waits]] = defaultdict(list)
+        remind: dict[str, list[Due]] = defaultdict(list)
         counts: dict[str, int] = {}
         expired: dict[str, list[HeldMessage]] = defaultdict(list)
         for waits in self._store.waiting():
@@ -106,22 +110,31 @@ class Retention:
                 counts[waits.held.id] = step
                 for to in self._reviewers(waits.held, last=step == len(self._steps)):
                     remind[to].append(waits)
-            elif self._expires(waits) and self._reviewers(waits.held, last=True):
+            elif not (self._expires(waits) and self._reviewers(waits.held, last=True)):
+                continue
+            elif waits.kept:
+                yield from self._kept(waits)
+            else:
                 expired[waits.held.queue].append(waits.held)
         yield from self._remind(remind, counts)
         for held in (each for group in expired.values() for each in group):
             yield from self._expire(held)
 
-    def _step(self, waits: Waits) -> int:
+    def _step(self, waits: Due) -> int:
         """How many reminders are due by now."""
         arrived, today = (at.astimezone(self._zone).date() for at in (waits.held.received_at, self._now))
         days = self._calendar.days_between(arrived, today)
         return sum(days >= step for step in self._steps) if self._calendar.works(today) else waits.reminded
 
-    def _expires(self, waits: Waits) -> bool:
+    def _kept(self, due: Due) -> Iterator[Done]:
+        """Said in a dry run alone: the real one tells what it did."""
+        if self._dry_run:
+            yield Done(what="kept", held_id=due.held.id, why=due.kept)
+
+    def _expires(self, waits: Due) -> bool:
         keep = self._settings.retention.unreviewed
         over = waits.held.received_at < self._before(keep)
-        return over and not waits.legal_hold and not waits.held.sealed and waits.reminded >= len(self._steps)
+        return over and not waits.held.sealed and waits.reminded >= len(self._steps)
 
     def _reviewers(self, held: HeldMessage, *, last: bool) -> list[str]:
         roles = {held.queue, *(finding.queue for finding in held.explanation.acting())}
@@ -130,7 +143,7 @@ class Retention:
         mailboxes = (each for role in sorted(roles) if role for each in self._mailboxes(role))
         return list(dict.fromkeys(mailboxes))
 
-    def _remind(self, remind: Mapping[str, Sequence[Waits]], counts: Mapping[str, int]) -> Iterator[Done]:
+    def _remind(self, remind: Mapping[str, Sequence[Due]], counts: Mapping[str, int]) -> Iterator[Done]:
         """One mail to each mailbox, however many messages wait."""
         if not counts:
             return
@@ -173,16 +186,20 @@ class Retention:
         keeps = self._settings.retention
         for released, keep in ((True, keeps.released), (False, keeps.decided)):
             why = f"kept for {keep.days} days after the decision: {keep.reason}"
-            for held in self._store.decided(released=released, before=self._before(keep)):
-                if self._dry_run or self._store.drop_bytes(held.id, actor=ACTOR, reason=why):
-                    yield Done(what="bytes removed", held_id=held.id, why=why)
+            for due in self._store.decided(released=released, before=self._before(keep)):
+                if due.kept:
+                    yield from self._kept(due)
+                elif self._dry_run or self._store.drop_bytes(due.held.id, actor=ACTOR, reason=why):
+                    yield Done(what="bytes removed", held_id=due.held.id, why=why)
 
     def _forgotten(self) -> Iterator[Done]:
         keep = self._settings.retention.records
         why = f"kept for {keep.days} days: {keep.reason}"
-        for held in self._store.forgettable(self._before(keep)):
-            if self._dry_run or self._store.forget(held.id, actor=ACTOR, reason=why):
-                yield Done(what="forgotten", held_id=held.id, why=why)
+        for due in self._store.forgettable(self._before(keep)):
+            if due.kept:
+                yield from self._kept(due)
+            elif self._dry_run or self._store.forget(due.held.id, actor=ACTOR, reason=why):
+                yield Done(what="forgotten", held_id=due.held.id, why=why)
 
     def _counted(self) -> Iterator[Done]:
         keeps = self._settings.retention

@@ -49,12 +49,15 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waits:
-    """A message that waits for a decision; ``legal_hold`` is why it must be kept, ``reminded`` counts."""
+class Due:
+    """A message that retention has come to. ``reminded`` counts; ``kept`` is what keeps it, or empty.
+
+    A legal hold keeps a message until it is ended, a case until it is closed.
+    """
 
     held: HeldMessage
     reminded: int
-    legal_hold: str
+    kept: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

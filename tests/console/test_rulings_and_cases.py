@@ -94,8 +94,9 @@ def test_a_case_from_its_message_to_its_outcome(desk: Desk) -> None:
     assert rita.post(f"/cases/{case.id}/link", {"message": "no-such-id"}).status_code == 409
     rita.post(f"/cases/{case.id}/link", {"message": second.explanation.support_id})
     page = rita.get(f"/cases/{case.id}").text
-    for said in ("Rang the caterer", first.subject, second.subject):
+    for said in ("Rang the caterer", first.subject, second.subject, "does not expire"):
         assert said in page
+    assert "until it is closed this message does not expire" in rita.get(f"/held/{first.id}").text
     assert rita.post(f"/cases/{case.id}/close", {"outcome": ""}).status_code == 409
     rita.post(f"/cases/{case.id}/close", {"outcome": "It was not them"})
     found = desk.store.case(case.id, sight=EVERYTHING)
@@ -104,6 +105,7 @@ def test_a_case_from_its_message_to_its_outcome(desk: Desk) -> None:
         "It was not them",
         (first.id, second.id),
     )
+    assert "does not expire" not in rita.get(f"/cases/{case.id}").text + rita.get(f"/held/{first.id}").text
     assert rita.post(f"/cases/{case.id}/note", {"note": "too late"}).status_code == 409
     assert "It was not them" in rita.get("/cases?state=closed").text
 

@@ -16,6 +16,7 @@ from gatepost_config.settings import Review, School, Settings, Store, Term
 from gatepost_config.words import Action
 from gatepost_quarantine import notices
 from gatepost_quarantine.audit import Verb, verify
+from gatepost_quarantine.cases import EVERYTHING, Case, CaseKind
 from gatepost_quarantine.held import HeldMessage, NoticeKind, State
 from gatepost_quarantine.history import Batch
 from gatepost_quarantine.retention import Done, Retention, tell_heads
@@ -163,6 +164,10 @@ def test_legal_hold_and_seal_keep_what_would_go(store: SqlStore, clock: Clock, g
     clock.move(days=17)
     go_round()
     clock.move(days=700)
+    assert {(each.held_id, each.why) for each in go_round(dry_run=True) if each.what == "kept"} == {
+        (kept.id, "legal hold"),
+        (decided.id, "legal hold"),
+    }
     assert "expired" not in whats(go_round())
     assert [event.reason for event in store.events(kept.id) if event.verb is Verb.LEGAL_HOLD] == [
         "police enquiry 17"
@@ -177,6 +182,41 @@ def test_legal_hold_and_seal_keep_what_would_go(store: SqlStore, clock: Clock, g
         ("bytes removed", decided.id),
     }
     assert store.get(sealed.id).recipients[0].state is State.HELD
+
+
+def test_an_open_case_keeps_what_would_go(store: SqlStore, clock: Clock, go_round: Round) -> None:
+    """Undecided, denied, deleted: nothing of it goes while somebody looks into it, and the dry run says why."""
+    waits, denied, gone = keep(store, "1"), keep(store, "2", sender=SENDER), keep(store, "3")
+    mine = (waits.id, denied.id, gone.id)
+
+    def open_case(*held_ids: str) -> Case:
+        clock.move(minutes=1)
+        return store.open_case(
+            Case(kind=CaseKind.BREACH, title="A", queue="dsl", opened_by="ann", held=held_ids, opened_at=clock())
+        )
+
+    first, second = open_case(*mine), open_case(denied.id)
+    store.deny(denied.id, actor="ann", notices=[notice(SENDER, held_id=denied.id)])
+    store.delete(gone.id, actor="ann")  # a person may; that it was there stays on record
+    mails(store)
+    clock.move(days=17)
+    go_round()
+    clock.move(days=700)
+    kept = {(each.what, each.held_id, each.why) for each in go_round(dry_run=True) if each.held_id}
+    assert kept == {("kept", each, f"open case {first.id}") for each in mine}
+    assert [each for each in go_round() if each.held_id or "names" in each.what] == []
+    assert [event.actor for event in store.events(denied.id) if event.verb is Verb.DENY] == ["ann"]
+    assert not store.drop_bytes(denied.id, actor="x", reason="x")  # nor in the moment after the list was read
+    assert not store.expire(waits.id, actor="x", reason="x", notices=())
+    assert not store.forget(gone.id, actor="x", reason="x")
+    store.close_case(first.id, outcome="Spoken to.", actor="ann", sight=EVERYTHING)
+    assert {(each.what, each.held_id, each.why) for each in go_round(dry_run=True) if each.what == "kept"} == {
+        ("kept", denied.id, f"open case {second.id}")
+    }
+    done = {(each.what, each.held_id) for each in go_round() if each.held_id}
+    assert done == {("expired", waits.id), ("forgotten", gone.id)}
+    store.close_case(second.id, outcome="Spoken to.", actor="ann", sight=EVERYTHING)
+    assert ("bytes removed", denied.id) in {(each.what, each.held_id) for each in go_round()}
 
 
 def test_bytes_records_notices_and_names_go_in_their_time(

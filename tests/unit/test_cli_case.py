@@ -46,6 +46,7 @@ def test_a_case_from_opening_to_outcome(config: Path) -> None:
     name = opened["id"]
     assert (opened["state"], opened["kind"], opened["held"]) == ("open", "other", [])
     assert printed(run(config, "link", name[:4], "k7m2", "--json"))["held"] == [message.id]
+    assert "its messages do not expire" in run(config, "show", name).output
     assert run(config, "note", name, "The supplier says no.", "--actor", "ann").exit_code == 0
     assert [json.loads(run(config, "list", "--held", "k7m2", "--json").output)["id"]] == [name]
     closed = printed(run(config, "close", name, "--outcome", "A false alarm.", "--actor", "bob", "--json"))
@@ -54,6 +55,7 @@ def test_a_case_from_opening_to_outcome(config: Path) -> None:
     for said in ("closed, other, role it-support", message.id, "ann: The supplier says no.", "A false alarm."):
         assert said in shown
     assert "\x1b" not in shown
+    assert "do not expire" not in shown
     notes = printed(run(config, "show", name, "--json"))["notes"]
     assert [each["actor"] for each in notes] == ["ann"]
     assert "There are no such cases." in run(config, "list", "--state", "open").output

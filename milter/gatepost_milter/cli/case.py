@@ -147,10 +147,7 @@ def note(config: Path, as_json: bool, case_id: str, text: str, actor: str) -> No
 @click.argument("held_id", metavar="ID")
 @shared._actor
 def link(config: Path, as_json: bool, case_id: str, held_id: str, actor: str) -> None:
-    """Let a held message belong to a case. To keep its bytes as long as the case lasts, hold it as well.
-
-    See gatepost quarantine hold.
-    """
+    """Let a held message belong to a case. While the case is open, the message does not expire."""
     _change(
         config,
         lambda store, by: store.link_case(case_id, held_id, actor=by, sight=EVERYTHING),
@@ -240,6 +237,8 @@ def _sheet(file: CaseFile) -> Iterator[str]:
         yield f"  about {shared._line(found.reference)}"
     for each in found.held:
         yield f"  held message {each}"
+    if found.held and found.state is CaseState.OPEN:
+        yield "  until the case is closed, its messages do not expire"
     for written in file.notes:
         yield f"  {shared._time(written.at)} {shared._line(written.actor)}: {shared._line(written.text)}"
     if found.closed_at is not None:

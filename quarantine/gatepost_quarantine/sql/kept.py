@@ -12,11 +12,12 @@ from gatepost_quarantine.audit import Event, Verb
 from gatepost_quarantine.held import HeldMessage, Notice, State
 from gatepost_quarantine.sql import chain, decisions, outbox, records
 from gatepost_quarantine.sql.base import Base
+from gatepost_quarantine.sql.case_schema import case_link, case_record
 from gatepost_quarantine.sql.schema import chain_head, chunk, message, recipient
 from gatepost_quarantine.sql.schema import event as event_table
 from gatepost_quarantine.sql.schema import outbox as outbox_table
 from gatepost_quarantine.sql.sender_schema import sender_answer
-from gatepost_quarantine.store import ConflictError, Waits
+from gatepost_quarantine.store import ConflictError, Due
 
 _PAGE = 200
 _BITE = 2000
@@ -24,9 +25,22 @@ _BITE = 2000
 
 _OPEN = (State.HELD, State.RELEASING)
 
+_open_case = (
+    select(case_record.c.id)
+    .join(case_link, case_link.c.case_id == case_record.c.id)
+    .where(case_link.c.message_id == message.c.id, case_record.c.closed_at.is_(None))
+    .order_by(case_record.c.opened_at, case_record.c.id)
+    .limit(1)
+    .correlate(message)
+    .scalar_subquery()
+)
+"""The oldest open case that a message belongs to."""
+
+_must_be_kept = (message.c.legal_hold != "") | _open_case.is_not(None)
+
 
 class Keeping(Base):
-    """Keeping and forgetting, as a part of the store. A message under legal hold is never touched."""
+    """Keeping and forgetting, as a part of the store. Legal holds and open cases come before any time."""
 
     def legal_hold(self, held_id: str, *, actor: str, reason: str) -> HeldMessage:
         """Keep the message, whatever the retention says, until ``end_legal_hold``. The reason must be given."""
@@ -41,14 +55,12 @@ class Keeping(Base):
     def legal_hold_of(self, held_id: str) -> str:
         """Why the message must be kept; empty if it need not."""
         with self._database.read() as connection:
-            full = self._resolve(connection, held_id)
-            return str(connection.execute(select(message.c.legal_hold).where(message.c.id == full)).scalar_one())
+            return self._on_legal_hold(connection, self._resolve(connection, held_id))
 
-    def waiting(self) -> Iterator[Waits]:
+    def waiting(self) -> Iterator[Due]:
         """Every message that nobody has decided about for some recipient, oldest first."""
         undecided = exists().where(recipient.c.message_id == message.c.id, recipient.c.state == State.HELD)
-        for held, reminded, legal_hold in self._pages(select(message).where(undecided)):
-            yield Waits(held=held, reminded=reminded, legal_hold=legal_hold)
+        yield from self._pages(select(message).where(undecided))
 
     def reminded(self, counts: Sequence[tuple[str, int]], notices: Sequence[Notice], *, actor: str) -> None:
         """Owe reminders, and note for each message (id, reminders so far), in one commit with the events."""
@@ -87,7 +99,7 @@ class Keeping(Base):
             chain.append(connection, self._gateway, events)
         return True
 
-    def decided(self, *, released: bool, before: datetime) -> Iterator[HeldMessage]:
+    def decided(self, *, released: bool, before: datetime) -> Iterator[Due]:
         """Messages whose bytes are there, that were decided about for everybody, the last time before ``before``.
 
         With ``released``, those that everybody got; else those that somebody did not.
@@ -97,13 +109,11 @@ class Keeping(Base):
         other = exists().where(mine, recipient.c.state != State.RELEASED)
         query = select(message).where(
             message.c.stored,
-            message.c.legal_hold == "",
             ~exists().where(mine, recipient.c.state.in_(_OPEN)),
             ~exists().where(mine, late),
             ~other if released else other,
         )
-        for held, _reminded, _legal_hold in self._pages(query):
-            yield held
+        yield from self._pages(query)
 
     def drop_bytes(self, held_id: str, *, actor: str, reason: str) -> bool:
         """Remove the bytes of a message that was decided about; False if that may not be now."""
@@ -116,20 +126,18 @@ class Keeping(Base):
             chain.append(connection, self._gateway, [self._event(Verb.EXPIRE, held, actor, reason)])
         return True
 
-    def forgettable(self, before: datetime) -> Iterator[HeldMessage]:
+    def forgettable(self, before: datetime) -> Iterator[Due]:
         """Messages without bytes whose last decision was before ``before``, and of which something is known."""
         mine = recipient.c.message_id == message.c.id
         at = func.coalesce(recipient.c.decided_at, recipient.c.received_at)
         query = select(message).where(
             ~message.c.stored,
-            message.c.legal_hold == "",
             message.c.search_text != "",
             message.c.received_at < records.micros(before),
             ~exists().where(mine, recipient.c.state.in_(_OPEN)),
             ~exists().where(mine, at >= records.micros(before)),
         )
-        for held, _reminded, _legal_hold in self._pages(query):
-            yield held
+        yield from self._pages(query)
 
     def forget(self, held_id: str, *, actor: str, reason: str) -> bool:
         """Erase whom and what a message was about; that it was there, when, and by which rules, is left."""
@@ -157,7 +165,7 @@ class Keeping(Base):
 
     def purge_notices(self, before: datetime, *, dry_run: bool = False) -> int:
         """Remove outbox rows that were done before ``before``; how many there are."""
-        kept = exists().where(message.c.id == outbox_table.c.message_id, message.c.legal_hold != "")
+        kept = exists().where(message.c.id == outbox_table.c.message_id, _must_be_kept)
         old = and_(
             outbox_table.c.state != outbox.RowState.OWED,
             outbox_table.c.done_at < records.micros(before),
@@ -174,9 +182,11 @@ class Keeping(Base):
     ) -> int:
         """Erase the personal fields of events: those before a time, or those of one message; how many.
 
-        The chain stays whole (``audit.verify``). Events about a message under legal hold keep theirs.
+        The chain stays whole (``audit.verify``). Events about a message under legal hold keep theirs, and while
+        time alone asks, those about one in an open case too.
         """
-        kept = exists().where(message.c.id == event_table.c.held_id, message.c.legal_hold != "")
+        keeps = message.c.legal_hold != "" if held_id else _must_be_kept
+        kept = exists().where(message.c.id == event_table.c.held_id, keeps)
         mine = [event_table.c.commitment != "", event_table.c.salt != "", ~kept]
         if before is not None:
             mine.append(event_table.c.at < records.micros(before))
@@ -225,27 +235,30 @@ class Keeping(Base):
         with self._database.write() as connection:
             held, _stored = self._locked(connection, held_id)
             mine = message.c.id == held.id
-            before = connection.execute(select(message.c.legal_hold).where(mine)).scalar_one()
-            if bool(before) != bool(value):
+            if bool(self._on_legal_hold(connection, held.id)) != bool(value):
                 connection.execute(update(message).where(mine).values(legal_hold=records.clean(value)))
                 chain.append(connection, self._gateway, [self._event(verb, held, actor, reason)])
         return held
 
     @staticmethod
+    def _on_legal_hold(connection: Connection, held_id: str) -> str:
+        return str(connection.execute(select(message.c.legal_hold).where(message.c.id == held_id)).scalar_one())
+
+    @staticmethod
     def _must_be_kept(connection: Connection, held_id: str) -> bool:
-        return bool(connection.execute(select(message.c.legal_hold).where(message.c.id == held_id)).scalar_one())
+        return bool(connection.execute(select(_must_be_kept).where(message.c.id == held_id)).scalar_one())
 
     @staticmethod
     def _drop(connection: Connection, held_id: str) -> None:
         connection.execute(delete(chunk).where(chunk.c.message_id == held_id))
         connection.execute(update(message).where(message.c.id == held_id).values(stored=False))
 
-    def _pages(self, query: Select[Any]) -> Iterator[tuple[HeldMessage, int, str]]:
+    def _pages(self, query: Select[Any]) -> Iterator[Due]:
         """Read in pages, so that many messages need little memory and no transaction lasts long."""
         at, held_id = message.c.received_at, message.c.id
         last: tuple[int, str] | None = None
         while True:
-            page = query.order_by(at, held_id).limit(_PAGE)
+            page = query.add_columns(_open_case.label("open_case")).order_by(at, held_id).limit(_PAGE)
             if last is not None:
                 page = page.where((at > last[0]) | and_(at == last[0], held_id > last[1]))
             with self._database.read() as connection:
@@ -254,7 +267,9 @@ class Keeping(Base):
             if not rows:
                 return
             for row, held in zip(rows, found, strict=True):
-                yield held, row.reminded, row.legal_hold
+                case = f"open case {row.open_case}" if row.open_case else ""
+                kept = "legal hold" if row.legal_hold else case
+                yield Due(held=held, reminded=row.reminded, kept=kept)
             last = rows[-1].received_at, rows[-1].id
 
 

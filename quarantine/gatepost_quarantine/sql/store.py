@@ -235,7 +235,7 @@ class SqlStore(SecondLook, Answering, Cased, Ruled, Remembering, Sealing, Keepin
         now = self._now()
         with self._database.write() as connection:
             held, stored = self._locked(connection, held_id)
-            if stored and self._must_be_kept(connection, held.id):
+            if stored and self._on_legal_hold(connection, held.id):
                 raise ConflictError(f"{held.id} is under legal hold and must be kept")
             for position in decisions.to_delete(held):
                 decisions.take_back(connection, held, position, now=now)
