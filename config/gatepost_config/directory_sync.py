@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from typing import Protocol
 import ldap
 from ldap.dn import str2dn
 
+from gatepost_config import durable
 from gatepost_config.directory_columns import GROUPS, PEOPLE
 from gatepost_config.directory_load import load_directory
 from gatepost_config.errors import ConfigError, Problem
@@ -155,35 +155,20 @@ def _moved(problems: Sequence[Problem], folder: Path) -> tuple[Problem, ...]:
 def write(planned: Plan) -> None:
     """Put the files that changed in place: all are on the disk before the first is renamed. Raises OSError."""
     folder = planned.folder
-    wanted = folder.stat()
+    readers = folder.stat().st_gid  # the gateway reads the files as a member of the folder's group
     ready: list[tuple[Path, Path]] = []
     try:
         for each in planned.changes:
-            if not each.come and not each.gone and (folder / each.made.file).exists():
+            path = folder / each.made.file
+            if not each.come and not each.gone and path.exists():
                 continue
-            descriptor, name = tempfile.mkstemp(prefix=f".{each.made.file}-", dir=folder)
-            ready.append((Path(name), folder / each.made.file))
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                stream.write(each.made.text())
-                stream.flush()
-                os.fchmod(descriptor, 0o640)
-                if os.fstat(descriptor).st_gid != wanted.st_gid:
-                    os.fchown(descriptor, -1, wanted.st_gid)  # the gateway reads them as a member of this group
-                os.fsync(descriptor)
-        for temporary, path in ready:
-            temporary.replace(path)
-        _sync_folder(folder)
+            ready.append((durable.stage(path, each.made.text().encode(), mode=0o640, owner=(-1, readers)), path))
+        for fresh, path in ready:
+            fresh.replace(path)
+        durable.sync(folder)
     finally:
-        for temporary, _ in ready:
-            temporary.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        for fresh, _ in ready:
+            fresh.unlink(missing_ok=True)
 
 
 def _change(folder: Path, made: Made) -> FileChange:

@@ -1,20 +1,20 @@
 """Owns the record of a bypass: that gatepost was taken out of Postfix, since when, by whom, and what was there.
 
-Light on purpose (standard library only): the metric ``gatepost_bypass_active`` reads it on every scrape. Taking
-out and putting back is in ``doctor.detour``.
+Light on purpose (the standard library and ``durable``): the metric ``gatepost_bypass_active`` reads it on every
+scrape. Taking out and putting back is in ``doctor.detour``.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import secrets
 import stat
-import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from gatepost_config import durable
 
 DEFAULT_STATE = Path("/var/lib/gatepost")
 RECORD = "bypass.json"
@@ -121,7 +121,7 @@ def forget(state_directory: Path) -> None:
     path = state_directory / RECORD
     try:
         path.unlink(missing_ok=True)
-        _sync_folder(state_directory)
+        durable.sync(state_directory)
     except OSError as error:
         raise BypassError(f"{path} cannot be removed: {error.strerror}") from error
 
@@ -139,29 +139,9 @@ def state_directory(store_url: str) -> Path:
 def replace_file(
     path: Path, content: bytes, *, mode: int, owner: tuple[int, int] | None = None, age: float = 0.0
 ) -> None:
-    """Put a file in place so that a crash leaves the old one or the new one whole. Raises BypassError.
-
-    The new file has a name that nobody can foretell and must not exist: the folder may belong to another user.
-    ``age`` is how old, in seconds, it is to look.
-    """
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    """Put a file in place as ``durable.replace_file`` does, but raise BypassError."""
     try:
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                if owner is not None:
-                    os.fchown(descriptor, *owner)
-                os.fchmod(descriptor, mode)
-                stream.write(content)
-                stream.flush()
-                written = time.time() - age
-                os.utime(descriptor, (written, written))
-                os.fsync(descriptor)
-            fresh.replace(path)
-        except BaseException:  # whatever ends this, a signal too, must not leave half a record behind
-            fresh.unlink(missing_ok=True)
-            raise
-        _sync_folder(path.parent)
+        durable.replace_file(path, content, mode=mode, owner=owner, age=age)
     except OSError as error:
         raise BypassError(f"{path} cannot be written: {error.strerror}") from error
 
@@ -204,11 +184,3 @@ def _sound(bypass: Bypass) -> list[bool]:
         all(each.name in ("main.cf", "master.cf") for each in bypass.files),
         all(each.copy == f"{each.name}.before-bypass" for each in bypass.files),
     ]
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -171,7 +171,7 @@ def test_a_crash_before_the_first_rename_leaves_the_old_files(
             raise OSError(28, "No space left on device")
         real(descriptor)
 
-    monkeypatch.setattr("gatepost_config.directory_sync.os.fsync", full)
+    monkeypatch.setattr("gatepost_config.durable.os.fsync", full)
     pupils = Made(file="pupils-ad.csv", columns=("address",), rows=(("p@school.example",),))
     planned = plan(tmp_path, [staff("a", "b"), pupils])
     with pytest.raises(OSError, match="No space"):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select, text
 
+from gatepost_config import durable
 from gatepost_quarantine.audit import Event, Verb, verify
 from gatepost_quarantine.sql import chain, chunks
 from gatepost_quarantine.sql.base import Base
@@ -103,8 +104,4 @@ class Copying(Base):
             source.close()
         if said != "ok":
             raise sqlite3.DatabaseError(f"the copy is damaged: {said}")
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        durable.sync(path)
