@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from typing import IO, Any, Protocol
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from gatepost_config.settings import Settings
+from gatepost_quarantine import serving
 from gatepost_quarantine.cases import Cases
 from gatepost_quarantine.console import shown
 from gatepost_quarantine.console.in_force import InForce
@@ -24,8 +25,6 @@ from gatepost_quarantine.held import HeldMessage, State
 from gatepost_quarantine.review import Item, Review, Session
 from gatepost_quarantine.rulings import Rulings
 from gatepost_quarantine.store import NotFoundError, Store
-
-Form = Mapping[str, Sequence[str]]
 
 
 class Shelf(Store, Rulings, Cases, Protocol):
@@ -71,7 +70,7 @@ class Visit:
 
     desk: Desk
     request: Request
-    form: Form
+    form: serving.Form
     session: Session | None
     person: Person | None
     upload: IO[bytes] | None = None
@@ -165,14 +164,8 @@ def person_of(session: Session, settings: Settings) -> Person:
 
 @cache
 def templates() -> Environment:
-    """The templates, compiled once: everything is escaped, and a name that is not given is an error."""
-    pages = Environment(
-        loader=PackageLoader("gatepost_quarantine.console"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    """The console's templates, compiled once."""
+    pages = serving.templates("gatepost_quarantine.console")
     for name in ("line", "block", "age", "left", "local", "utc", "size", "role", "rule"):
         pages.filters[name] = getattr(shown, name)
     pages.globals.update(Right=Right, State=State, STATE_LABELS=shown.STATE_LABELS, is_sealed=is_sealed)

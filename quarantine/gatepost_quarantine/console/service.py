@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 import structlog
-import uvicorn
 from starlette.applications import Starlette
 
 from gatepost_config import logs
@@ -17,6 +16,7 @@ from gatepost_config.settings import DEFAULT_PATH, Settings
 from gatepost_quarantine.console.oidc import Provider
 from gatepost_quarantine.console.preview import Reader
 from gatepost_quarantine.console.web import application
+from gatepost_quarantine.serving import serve
 from gatepost_quarantine.sql import open_review
 from gatepost_quarantine.store import StoreError
 
@@ -44,24 +44,9 @@ def address(settings: Settings) -> str:
 
 def main(settings: Settings) -> int:
     """Run until SIGTERM. The exit code. Raises StoreError and ConfigError."""
-    host, _, port = settings.console.listen.rpartition(":")
-    configured = uvicorn.Config(
-        compose(settings),
-        host=host.strip("[]"),
-        port=int(port),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=True,
-        # A web server with TLS on this machine says whom it speaks for.
-        proxy_headers=True,
-        forwarded_allow_ips="127.0.0.1,::1",
-        timeout_graceful_shutdown=10,
-    )
+    console = compose(settings)
     log.info("listening", address=address(settings))
-    server = uvicorn.Server(configured)
-    server.run()
-    return 0 if server.started else 2
+    return serve(console, listen=settings.console.listen)
 
 
 def _secret(settings: Settings) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Literal
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote, urlsplit
 
 import anyio
 import anyio.to_thread
@@ -38,13 +38,14 @@ from gatepost_quarantine.console import (
     rulings,
     trial,
 )
-from gatepost_quarantine.console.desk import Desk, ForbiddenError, Form, Shelf, Visit, person_of, templates
+from gatepost_quarantine.console.desk import Desk, ForbiddenError, Shelf, Visit, person_of, templates
 from gatepost_quarantine.console.in_force import InForce
 from gatepost_quarantine.console.oidc import Provider
 from gatepost_quarantine.console.preview import Reader
 from gatepost_quarantine.console.rights import Right
 from gatepost_quarantine.console.signin import Doorman
 from gatepost_quarantine.review import Review
+from gatepost_quarantine.serving import Form, FormError, read_form, refusal
 from gatepost_quarantine.store import ConflictError, NotFoundError, StoreError
 
 FORM_LIMIT = 256 * 1024
@@ -180,10 +181,10 @@ def _endpoint(desk: Desk, door: Door) -> Callable[[Request], object]:
         if door.takes_file and await run_in_threadpool(_may_send, desk, door, request):
             return await _with_file(desk, door, request)
         if door.method == "POST":
-            found = await _form(request)
-            if isinstance(found, Response):
-                return found
-            form = found
+            try:
+                form = await read_form(request, size=FORM_LIMIT, fields=_FIELDS)
+            except FormError as error:
+                return PlainTextResponse(f"{error}\n", error.status)
         return await run_in_threadpool(_answer, desk, door, request, form)
 
     return endpoint
@@ -279,22 +280,6 @@ def _is_ours(visit: Visit) -> bool:
     return bool(visitor) and guard.same(given, guard.visitor_token(visit.desk.key, visitor))
 
 
-async def _form(request: Request) -> Mapping[str, Sequence[str]] | Response:
-    """The fields of a posted form, or why it is not read."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/x-www-form-urlencoded":
-        return PlainTextResponse("A form is expected.\n", 415)
-    content = bytearray()
-    async for piece in request.stream():
-        content += piece
-        if len(content) > FORM_LIMIT:
-            return PlainTextResponse("The form is too large.\n", 413)
-    try:
-        return parse_qs(content.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_FIELDS)
-    except ValueError:
-        return PlainTextResponse("The form has too many fields.\n", 413)
-
-
 async def _sweep(desk: Desk) -> None:
     """Carry out deletions whose time to undo is over, as long as the console runs."""
     while True:
@@ -319,8 +304,7 @@ def _static() -> StaticFiles:
 
 
 async def _plain_error(_request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    said = {404: "There is no such page.", 405: "This page does not take that."}.get(status, "This did not work.")
+    said, status = refusal(error)
     return PlainTextResponse(f"{said}\n", status)
 
 

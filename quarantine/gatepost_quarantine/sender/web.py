@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import structlog
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -29,6 +29,7 @@ from gatepost_quarantine.notices import help_address
 from gatepost_quarantine.offers import ends
 from gatepost_quarantine.sender.shown import case
 from gatepost_quarantine.sender.turnstile import Turnstile
+from gatepost_quarantine.serving import FormError, read_form, refusal, templates
 from gatepost_quarantine.store import ConflictError, NotFoundError, Store, StoreError
 from gatepost_quarantine.tokens import LINK_KEY, Claim, Links, TokenError
 
@@ -167,10 +168,11 @@ def _endpoint(counter: _Counter, *, posts: bool) -> Callable[[Request], object]:
             return _plain("Too many requests came from your network. Please try again in a minute.", 429)
         form: Mapping[str, str] = {}
         if posts:
-            found = await _form(request)
-            if isinstance(found, Response):
-                return found
-            form = found
+            try:
+                fields = await read_form(request, size=FORM_LIMIT, fields=_FIELDS)
+            except FormError as error:
+                return _plain(str(error), error.status)
+            form = {name: values[0] for name, values in fields.items()}
         try:
             answer = await run_in_threadpool(lambda: counter.act(token, form) if posts else counter.show(token))
         except StoreError as error:
@@ -185,23 +187,6 @@ def _endpoint(counter: _Counter, *, posts: bool) -> Callable[[Request], object]:
 
 def _address(request: Request) -> str:
     return request.client.host if request.client is not None else ""
-
-
-async def _form(request: Request) -> Mapping[str, str] | Response:
-    """The fields of a posted form, or why it is not read."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/x-www-form-urlencoded":
-        return _plain("A form is expected.", 415)
-    content = bytearray()
-    async for piece in request.stream():
-        content += piece
-        if len(content) > FORM_LIMIT:
-            return _plain("The form is too large.", 413)
-    try:
-        fields = parse_qs(content.decode("utf-8", "replace"), max_num_fields=_FIELDS)
-    except ValueError:
-        return _plain("The form has too many fields.", 413)
-    return {name: values[0] for name, values in fields.items()}
 
 
 def _file(path: Path) -> Callable[[Request], object]:
@@ -222,9 +207,7 @@ def _plain(text: str, status: int) -> Response:
 
 
 async def _plain_error(_request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    said = {404: "There is no such page.", 405: "This page does not take that."}.get(status, "This did not work.")
-    return _plain(said, status)
+    return _plain(*refusal(error))
 
 
 async def _broken(_request: Request, error: Exception) -> Response:
@@ -234,12 +217,6 @@ async def _broken(_request: Request, error: Exception) -> Response:
 
 
 def _templates() -> Environment:
-    pages = Environment(
-        loader=PackageLoader("gatepost_quarantine.sender"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    pages = templates("gatepost_quarantine.sender")
     pages.filters["line"] = line
     return pages
