@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -36,6 +38,10 @@ MESSAGE = b"From: a@example.org\r\nSubject: hello\r\n\r\nHello\r\n"
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["support.daemons"])
 _DEADLINE = 20.0  # seconds
+
+# Starting a process also asks after all others that were started; two threads that ask after one at once read its
+# exit code once, and one of them takes it for 255. So one thread at a time starts and asks.
+_PROCESSES = threading.Lock()
 
 
 class ScriptedGate:
@@ -127,7 +133,8 @@ class Daemon:
         self._log = home / "log"
         self.write()
         self._process = _CONTEXT.Process(target=_run, args=(str(home / "plan.json"), str(self._log)))
-        self._process.start()
+        with _PROCESSES:
+            self._process.start()
 
     def write(self, **plan: Any) -> None:
         """Write the configuration, changed where ``plan`` says so."""
@@ -174,22 +181,27 @@ class Daemon:
 
     def wait(self) -> int:
         """The exit code, once the daemon has ended."""
-        self._process.join(_DEADLINE)
-        assert self._process.exitcode is not None, "the daemon has not ended"
-        return self._process.exitcode
+        self._join(_DEADLINE)
+        with _PROCESSES:
+            code = self._process.exitcode
+        assert code is not None, "the daemon has not ended"
+        return code
+
+    def _join(self, seconds: float) -> bool:
+        """Whether the process has ended within so many seconds."""
+        return bool(multiprocessing.connection.wait([self._process.sentinel], seconds))
 
     def __enter__(self) -> Daemon:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process.is_alive():
-            self.signal(signal.SIGTERM)
-            self._process.join(1)
-        if self._process.is_alive():
-            self.signal(signal.SIGTERM)
-            self._process.join(_DEADLINE)
-        assert not self._process.is_alive()
-        self._process.close()
+        for patience in (1, _DEADLINE):
+            if not self._join(0):
+                self.signal(signal.SIGTERM)
+                self._join(patience)
+        with _PROCESSES:
+            assert not self._process.is_alive()
+            self._process.close()
 
 
 def until(condition: Callable[[], bool], what: str, *, seconds: float = _DEADLINE) -> None:

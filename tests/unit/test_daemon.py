@@ -160,12 +160,16 @@ def test_a_stop_does_not_wait_for_ever(tmp_path: Path) -> None:
             assert daemon.wait() == 0
 
 
-def test_a_hundred_stops_under_load_lose_no_session(tmp_path: Path) -> None:
+STOPS = int(os.environ.get("GATEPOST_STOPS", "24"))
+"""How often a daemon is stopped under load; a hundred take a minute."""
+
+
+def test_many_stops_under_load_lose_no_session(tmp_path: Path) -> None:
     """However the stop falls among connect, accept, collect and answer: whoever got through is served."""
     with ThreadPoolExecutor(4) as turns:
         lost = [
             each
-            for turn in turns.map(lambda number: _stop_under_load(tmp_path / str(number)), range(100))
+            for turn in turns.map(lambda number: _stop_under_load(tmp_path / str(number)), range(STOPS))
             for each in turn
         ]
     assert lost == []
@@ -296,7 +300,7 @@ def _stop_under_load(home: Path) -> list[str]:
             thread.join()
         code = daemon.wait()
         if code != 0:
-            lost.append(f"exit code {code}; {daemon.lines()[-8:]}")
+            lost.append(f"exit code {code}")
     return lost
 
 
