@@ -24,6 +24,9 @@ GATEWAYS = ("mx1.school.example", "mx2.school.example")
 OUTAGE = 10.0
 """Seconds that the database is away."""
 
+LEASE = 12.0
+"""Seconds that a courier's claim lasts: what one claimed as the database fell is free again soon after it is back."""
+
 EACH = 40
 """Messages that each of four clients brings."""
 
@@ -87,7 +90,10 @@ def test_a_database_that_crashes_under_load_loses_nothing_and_doubles_nothing(ow
             )
             for gateway in GATEWAYS
         ]
-        couriers = [pool.submit(run, each, store, stop=stop) for each, store in zip(settings, stores, strict=True)]
+        couriers = [
+            pool.submit(run, each, store, stop=stop, lease=LEASE)
+            for each, store in zip(settings, stores, strict=True)
+        ]
         bringing = [pool.submit(client.bring) for client in clients]
         try:
             half.wait(120)
