@@ -9,6 +9,7 @@ import hashlib
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from gatepost_milter.inspection.filetypes import strictest
 from gatepost_milter.inspection.headers import Buffer
 from gatepost_milter.inspection.inspectors import Examined
 from gatepost_milter.inspection.model import Attachment, Defect, FileClass, Inspection, Leaf, Text
-from gatepost_milter.inspection.wire import place
+from gatepost_milter.inspection.wire import place, whole
 from gatepost_milter.spool import Spool
 
 _WHOLE = 256 * 1024  # bytes of an encoded text that the worker decodes itself to look at
@@ -116,12 +117,8 @@ def inspect(
 def _forwarded(data: Buffer, leaf: Leaf, *, hashes: bool) -> Attachment:
     """An attached message as the file that clients show it as; what is in it has been read in its place."""
     listed = strictest(leaf.names)
-    return Attachment(
-        path=place(leaf),
-        part=leaf.number,
-        name=leaf.names[0] if leaf.names else "",
-        names=leaf.names,
-        claimed=leaf.claimed,
+    return replace(
+        whole(leaf),
         detected="message/rfc822",
         size=leaf.end - leaf.start,
         sha256=hashlib.sha256(data[leaf.start : leaf.end]).hexdigest() if hashes else "",

@@ -7,10 +7,11 @@ answer only where an inspector would give the same; in any doubt it gives none, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gatepost_milter.inspection import detect, encodings, marks, sight
 from gatepost_milter.inspection.model import Attachment, FileClass, Leaf
-from gatepost_milter.inspection.wire import place
+from gatepost_milter.inspection.wire import whole
 
 _MOST = 1024 * 1024  # bytes of all files, still encoded: while they are looked at, other messages may wait
 
@@ -75,12 +76,8 @@ def _look(encoded: bytes, leaf: Leaf) -> Attachment | None:
     nature = detect.identify(content, leaf.names, seen=seen)
     if nature.classes != {FileClass.PLAIN}:
         return None
-    return Attachment(
-        path=place(leaf),
-        part=leaf.number,
-        name=leaf.names[0] if leaf.names else "",
-        names=leaf.names,
-        claimed=leaf.claimed,
+    return replace(
+        whole(leaf),
         detected=nature.mime,
         description=nature.description,
         size=len(content),

@@ -12,7 +12,7 @@ import socket
 import struct
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gatepost_milter.inspection.model import Attachment, Defect, FileClass, Leaf, Text
@@ -157,17 +157,20 @@ def place(leaf: Leaf) -> str:
     return f"{leaf.path}{ARROW}{leaf.names[0]}"[:4000] if leaf.names else leaf.path
 
 
-def opaque(leaf: Leaf, reason: str) -> Attachment:
-    """The facts about a leaf that could not be examined."""
+def whole(leaf: Leaf) -> Attachment:
+    """``leaf`` as the file that clients show it as: what the message says of it, before anybody looked into it."""
     return Attachment(
         path=place(leaf),
         part=leaf.number,
         name=leaf.names[0] if leaf.names else "",
         names=leaf.names,
         claimed=leaf.claimed,
-        classes=frozenset({FileClass.OPAQUE}),
-        reason=reason,
     )
+
+
+def opaque(leaf: Leaf, reason: str) -> Attachment:
+    """The facts about a leaf that could not be examined."""
+    return replace(whole(leaf), classes=frozenset({FileClass.OPAQUE}), reason=reason)
 
 
 def share(seconds: float, leaves: int) -> float:
