@@ -79,11 +79,6 @@ def domain_of(address: str) -> str:
     return ascii_domain(domain) if at else ""
 
 
-def same_or_subdomain(domain: str, parent: str) -> bool:
-    """Whether ``domain`` is ``parent`` or lies below it; both as ``ascii_domain`` gives them."""
-    return bool(parent) and (domain == parent or domain.endswith(f".{parent}"))
-
-
 def check(address: str) -> None:
     """Raise InvalidAddressError unless ``address`` is one that mail can go to (RFC 5321, 5322, 6531).
 

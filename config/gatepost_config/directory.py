@@ -98,10 +98,6 @@ class Person:
         """Whether this person is a parent on the day ``at``."""
         return self._is(Kind.PARENT, at)
 
-    def is_pupil(self, at: date) -> bool:
-        """Whether this person is a pupil on the day ``at``."""
-        return self._is(Kind.PUPIL, at)
-
     def _is(self, wanted: Kind, at: date) -> bool:
         for kind, span in self.roles:  # noqa: SIM110 - as above
             if kind is wanted and span.covers(at):
@@ -269,11 +265,6 @@ class Directory:
         if at is None:
             return owners
         return tuple(owner for owner in owners if owner.current(at))
-
-    def owner_of_personal(self, address: str, *, at: date | None = None) -> Person | None:
-        """Who declared ``address`` as a private one of theirs; the first if several did."""
-        owners = self.owners_of_personal(address, at=at)
-        return owners[0] if owners else None
 
     def staff_named(self, display: str, *, at: date) -> tuple[Person, ...]:
         """The members of staff whom a reader would take ``display`` for (``Mr A. Patel`` for Anita Patel)."""

@@ -101,7 +101,7 @@ def main() -> None:
         "person_unknown": lambda: directory.person("nobody@elsewhere.example"),
         "by_login": lambda: directory.by_login(f"fl{people // 20}"),
         "household": lambda: directory.household("parent.7@hotmail.co.uk"),
-        "owner_of_personal": lambda: directory.owner_of_personal("first.last5@gmail.com"),
+        "owners_of_personal": lambda: directory.owners_of_personal("first.last5@gmail.com"),
         "exempt_without_exemptions": lambda: directory.exempt("executable-attachment", staff, at),
         "is_consumer": lambda: domains.is_consumer("jones.plus.com"),
         "is_consumer_no": lambda: domains.is_consumer("mail.supplier.co.uk"),

@@ -9,7 +9,6 @@ from email_validator import EmailNotValidError, validate_email
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gatepost_config import addresses
 from gatepost_config.addresses import InvalidAddressError, ascii_domain, check, domain_of, normalise
 
 
@@ -86,21 +85,6 @@ def test_the_identity_of_a_likely_address_is_its_own_identity(local: str, domain
     once = normalise(f"{local}@{domain}")
     assert once == normalise(once)
     assert once == normalise(once.upper())
-
-
-@pytest.mark.parametrize(
-    ("domain", "parent", "below"),
-    [
-        ("school.example", "school.example", True),
-        ("mail.school.example", "school.example", True),
-        ("badschool.example", "school.example", False),
-        ("example", "school.example", False),
-        ("school.example", "", False),
-    ],
-)
-def test_a_subdomain_is_below_a_dot(domain: str, parent: str, below: bool) -> None:
-    """A look-alike that merely ends in the school's name is an outsider."""
-    assert below == addresses.same_or_subdomain(domain, parent)
 
 
 @pytest.mark.parametrize(

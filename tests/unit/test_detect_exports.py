@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepost_milter.detect.exports import Export, Form, file_name, find
-from gatepost_milter.detect.pages import Page, from_rows
+from gatepost_milter.detect.pages import Page
 
 HEADS = ["UPN", "Legal Surname", "Legal Forename", "DOB", "Reg", "SEN Status", "FSM"]
 PUPIL = ["K801000025001", "Smith", "Anna", "12/03/2014", "7C", "K", "N"]
@@ -88,7 +88,7 @@ def test_a_table_in_html_is_shown_with_spaces() -> None:
 def test_quoted_headings_and_sheets() -> None:
     """Quotes around headings, and numbers in cells."""
     assert _one('"UPN","Surname","DOB","Ethnicity"\n"K801000025001","Smith","12/03/2014","WBRI"').rows == 1
-    assert _one(from_rows([["UPN", "Surname", "DOB", "EAL"], ["K801000025001", "Smith", 41710.0, "Y"]])).rows == 1
+    assert _one(Page("UPN\tSurname\tDOB\tEAL\nK801000025001\tSmith\t41710\tY", rows=True)).rows == 1
 
 
 @pytest.mark.parametrize(

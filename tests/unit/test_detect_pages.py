@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, date, datetime
 
 import pytest
 import re2
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepost_milter.detect import pages
-from gatepost_milter.detect.pages import DetectionError, Page, Sieve, from_rows, plain
+from gatepost_milter.detect.pages import DetectionError, Page, Sieve, plain
 
 
 @pytest.mark.parametrize(
@@ -62,19 +61,6 @@ def test_hostile_letters_cost_no_more_than_others(unit: str) -> None:
     started = time.process_time()
     _ = Page(text).lowered
     assert time.process_time() - started < 5
-
-
-def test_a_sheet_becomes_lines_and_cells() -> None:
-    """Numbers of ten digits come out of a sheet as fractions, and must look like what people see."""
-    page = from_rows(
-        [
-            ["NHS", "DOB", None],
-            [9434765870.0, datetime(2014, 3, 12, tzinfo=UTC), "a\tb\nc"],
-            [1.5, date(2014, 3, 1)],
-        ]
-    )
-    assert page.plain == "NHS\tDOB\t\n9434765870\t2014-03-12\ta b c\n1.5\t2014-03-01"
-    assert page.rows
 
 
 def test_a_sieve_names_what_occurs_in_its_own_order() -> None:

@@ -7,7 +7,7 @@ Headings are counted as a table only where rows follow: a policy that quotes the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
@@ -275,9 +275,3 @@ def _past_rows(raw: bytes, position: int, rows: int) -> int:
         if position < 0:
             return len(raw)
     return position
-
-
-def is_sensitive(heads: Sequence[str]) -> bool:
-    """Whether a sheet's headings, in any case, hold one of identity and a sensitive one."""
-    lowered = {" ".join(head.lower().replace("_", " ").split()) for head in heads}
-    return len(lowered & _HEADS) >= FEWEST and bool(lowered & _IDENTITY) and bool(lowered & _SENSITIVE)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import re2
@@ -170,22 +169,6 @@ class Page:
     def around(self, start: int, end: int, reach: int) -> bytes:
         """What stands up to ``reach`` octets before ``start`` and behind ``end``, in lower case."""
         return self.lowered[max(0, start - reach) : end + reach]
-
-
-def from_rows(rows: Iterable[Sequence[object]], *, where: str = "") -> Page:
-    """A sheet as a page: one row a line, cells between tabs. Whole numbers have no fraction, days are ISO 8601."""
-    lines = ("\t".join(_cell(cell) for cell in row) for row in rows)
-    return Page("\n".join(lines), where=where, rows=True)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if isinstance(value, datetime):
-        value = value.date()
-    return " ".join(str(value).split())
 
 
 def pattern(source: str | bytes) -> Any:
