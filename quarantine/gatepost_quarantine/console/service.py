@@ -1,24 +1,17 @@
-"""Owns the console as a service: settings to application to uvicorn, and the entry point ``gatepost-console``."""
+"""Owns the console as a service: settings to application to uvicorn."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-import click
 import structlog
 from starlette.applications import Starlette
 
-from gatepost_config import logs
-from gatepost_config.documents import load_settings
 from gatepost_config.errors import ConfigError
-from gatepost_config.settings import DEFAULT_PATH, Settings
+from gatepost_config.settings import Settings
 from gatepost_quarantine.console.oidc import Provider
 from gatepost_quarantine.console.preview import Reader
 from gatepost_quarantine.console.web import application
 from gatepost_quarantine.serving import serve
 from gatepost_quarantine.sql import open_review
-from gatepost_quarantine.store import StoreError
 
 log = structlog.get_logger()
 
@@ -63,24 +56,3 @@ def _secret(settings: Settings) -> str:
                 "Make the file, readable by the user that gatepost-console runs as.",
             )
         ) from error
-
-
-@click.command(epilog="Example: gatepost-console --config /etc/gatepost/gatepost.yaml")
-@click.option(
-    "--config", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True, help="Settings."
-)
-def _service(config: Path) -> None:
-    """Run the review console until it is told to stop."""
-    try:
-        settings = load_settings(config)
-        logs.configure(settings.log, service="console")
-        code = main(settings)
-    except (ConfigError, StoreError) as error:
-        click.echo(f"gatepost-console: {error}", err=True)
-        code = 2
-    sys.exit(code)
-
-
-def service_main() -> None:
-    """The entry point ``gatepost-console``, for the service manager."""
-    _service(prog_name="gatepost-console")
