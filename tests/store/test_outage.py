@@ -25,7 +25,7 @@ OUTAGE = 10.0
 """Seconds that the database is away."""
 
 LEASE = 12.0
-"""Seconds that a courier's claim lasts: what one claimed as the database fell is free again soon after it is back."""
+"""Seconds that a claim lasts: what a courier claimed as the database fell is free soon after it is back."""
 
 EACH = 40
 """Messages that each of four clients brings."""

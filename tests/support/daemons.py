@@ -133,6 +133,7 @@ class Daemon:
         self._log = home / "log"
         self.write()
         self._process = _CONTEXT.Process(target=_run, args=(str(home / "plan.json"), str(self._log)))
+        self._code: int | None = None
         with _PROCESSES:
             self._process.start()
 
@@ -181,26 +182,27 @@ class Daemon:
 
     def wait(self) -> int:
         """The exit code, once the daemon has ended."""
-        self._join(_DEADLINE)
-        with _PROCESSES:
-            code = self._process.exitcode
-        assert code is not None, "the daemon has not ended"
-        return code
+        assert self._ended(_DEADLINE), "the daemon has not ended"
+        assert self._code is not None
+        return self._code
 
-    def _join(self, seconds: float) -> bool:
-        """Whether the process has ended within so many seconds."""
-        return bool(multiprocessing.connection.wait([self._process.sentinel], seconds))
+    def _ended(self, seconds: float) -> bool:
+        """Whether the process has ended, at the latest in so many seconds; its exit code is known then."""
+        if self._code is None and multiprocessing.connection.wait([self._process.sentinel], seconds):
+            with _PROCESSES:
+                self._code = self._process.exitcode
+        return self._code is not None
 
     def __enter__(self) -> Daemon:
         return self
 
     def __exit__(self, *_: object) -> None:
         for patience in (1, _DEADLINE):
-            if not self._join(0):
+            if not self._ended(0):
                 self.signal(signal.SIGTERM)
-                self._join(patience)
+                self._ended(patience)
+        assert self._ended(0)
         with _PROCESSES:
-            assert not self._process.is_alive()
             self._process.close()
 
 
