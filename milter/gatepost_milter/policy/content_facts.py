@@ -21,10 +21,17 @@ from gatepost_milter.detect.identifiers import Kind as Identity
 from gatepost_milter.detect.phrases import Listed
 from gatepost_milter.detect.transit import Leads, Strength, strength
 from gatepost_milter.inspection.model import Attachment
-from gatepost_milter.policy.fact_types import Fact, Field, Kind, People, Subject, Type
-
-KEY_FILE = "key-file"
-"""The kind of secret that a file is whose name says that it holds keys or stored passwords."""
+from gatepost_milter.policy.fact_types import (
+    CONSUMER,
+    DOMAIN,
+    OWNER_KINDS,
+    Fact,
+    Field,
+    Kind,
+    People,
+    Subject,
+    Type,
+)
 
 NO_HOURS = 10_000
 """Hours until a meeting of which nobody can tell when it is: more than any school plans ahead."""
@@ -277,27 +284,17 @@ CONTENT_KINDS = (
         "A mail address that stands in the writer's own words or in a file.",
         (
             Field("address", Type.STRING, "The address.", lambda w: w.address),
-            Field("domain", Type.STRING, "The address's domain.", lambda w: domain_of(w.address)),
+            DOMAIN,
             Field("own", Type.BOOL, "Whether it stands in the writer's own words.", lambda w: w.own),
             Field("where", Type.STRING, "Where it stands first.", lambda w: w.where),
-            Field(
-                "kinds",
-                Type.STRINGS,
-                "What the directory says its owner is: staff, parent … (several).",
-                look=lambda w, people: people.kinds(w.address),
-            ),
+            OWNER_KINDS,
             Field(
                 "parent",
                 Type.BOOL,
                 "Whether it is a parent's; guessed by its domain if the directory has no parents.",
                 look=lambda w, people: _is_parent(w.address, people),
             ),
-            Field(
-                "consumer",
-                Type.BOOL,
-                "Whether the public has its mail at this domain.",
-                look=lambda w, people: people.domains.is_consumer(domain_of(w.address)),
-            ),
+            CONSUMER,
         ),
     ),
     Kind(

@@ -9,7 +9,7 @@ from enum import Enum
 from functools import cached_property
 from typing import Any
 
-from gatepost_config.addresses import normalise
+from gatepost_config.addresses import domain_of, normalise
 from gatepost_config.directory import Approval, Directory
 from gatepost_config.domains import Domains
 from gatepost_config.words import Direction
@@ -133,6 +133,22 @@ class Field:
     get: Callable[[Any], Any] | None = None
     look: Callable[[Any, People], Any] | None = None
     choices: tuple[str, ...] = ()
+
+
+# Of whatever has an ``address``.
+DOMAIN = Field("domain", Type.STRING, "The address's domain.", lambda thing: domain_of(thing.address))
+OWNER_KINDS = Field(
+    "kinds",
+    Type.STRINGS,
+    "What the directory says its owner is: staff, parent … (several).",
+    look=lambda thing, people: people.kinds(thing.address),
+)
+CONSUMER = Field(
+    "consumer",
+    Type.BOOL,
+    "Whether the public has its mail at this domain.",
+    look=lambda thing, people: people.domains.is_consumer(domain_of(thing.address)),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,18 @@ from gatepost_config.policy_document import Limit
 from gatepost_milter.inspection.defects import severity
 from gatepost_milter.inspection.model import Attachment, Defect, FileClass
 from gatepost_milter.policy.content_facts import ATTACHMENT_FIELDS, CONTENT_FACTS, CONTENT_KINDS, CONTENT_LISTS
-from gatepost_milter.policy.fact_types import Fact, Field, Kind, People, Scope, Subject, Type
+from gatepost_milter.policy.fact_types import (
+    CONSUMER,
+    DOMAIN,
+    OWNER_KINDS,
+    Fact,
+    Field,
+    Kind,
+    People,
+    Scope,
+    Subject,
+    Type,
+)
 from gatepost_milter.policy.history_facts import (
     HISTORY_FACTS,
     HISTORY_KINDS,
@@ -105,7 +116,7 @@ KINDS: Mapping[str, Kind] = {
             "One envelope recipient.",
             (
                 Field("address", Type.STRING, "The address, domain in lower case.", lambda r: r.address),
-                Field("domain", Type.STRING, "The address's domain.", lambda r: domain_of(r.address)),
+                DOMAIN,
                 Field("roles", Type.STRINGS, "The policy's roles whose mailbox this is.", lambda r: r.roles),
                 Field(
                     "kinds",
@@ -131,12 +142,7 @@ KINDS: Mapping[str, Kind] = {
                     "The purpose of that approval: exam-board and the like.",
                     look=lambda r, people: getattr(people.approval(r.address), "purpose", ""),
                 ),
-                Field(
-                    "consumer",
-                    Type.BOOL,
-                    "Whether the public has its mail at this domain.",
-                    look=lambda r, people: people.domains.is_consumer(domain_of(r.address)),
-                ),
+                CONSUMER,
                 Field(
                     "institution",
                     Type.BOOL,
@@ -191,21 +197,11 @@ KINDS: Mapping[str, Kind] = {
             "An address that every recipient can read in To, Cc, Resent-To or Resent-Cc.",
             (
                 Field("address", Type.STRING, "The address.", lambda v: v.address),
-                Field("domain", Type.STRING, "The address's domain.", lambda v: domain_of(v.address)),
+                DOMAIN,
                 Field("field", Type.STRING, "The header field it stands in.", lambda v: v.field),
                 Field("display", Type.STRING, "The name shown with it.", lambda v: v.display),
-                Field(
-                    "kinds",
-                    Type.STRINGS,
-                    "What the directory says its owner is: staff, parent … (several).",
-                    look=lambda v, people: people.kinds(v.address),
-                ),
-                Field(
-                    "consumer",
-                    Type.BOOL,
-                    "Whether the public has its mail at this domain.",
-                    look=lambda v, people: people.domains.is_consumer(domain_of(v.address)),
-                ),
+                OWNER_KINDS,
+                CONSUMER,
             ),
         ),
         Kind(
