@@ -6,8 +6,9 @@ Each mail is written out, inspected with real inspectors and judged with King's 
 from __future__ import annotations
 
 import pytest
-from support.corpus.scenarios import SCENARIOS, SCHOOL, Scenario
-from support.corpus.scenes import judged, seen
+from support.corpus.scenarios import SCENARIOS
+from support.corpus.scenes import Scenario, judged, seen
+from support.corpus.school import SCHOOL
 from support.mail import settings
 
 from gatepost_milter.inspection.inspectors import Inspectors

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from support.corpus.scenarios import SCENARIOS, SCHOOL, Scenario
-from support.corpus.scenes import judged, seen
+from support.corpus.scenarios import SCENARIOS
+from support.corpus.scenes import Scenario, judged, seen
+from support.corpus.school import SCHOOL
 from support.mail import settings
 
 from gatepost_config.words import Action

@@ -6,106 +6,17 @@ Where our verdict is another than the one that was proposed, ``differs`` says wh
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import docx
 from support.corpus import office, packers
+from support.corpus.scenes import Scenario, attached
+from support.corpus.school import COMMITTEE, PARENTS
 from support.files import windows_program
-from support.messages import b64, multipart, text_part
+from support.messages import b64
 
-from gatepost_config.directory import ALWAYS, Approval, Directory, Group, Kind, Person
 from gatepost_config.words import Action
 
 MB = 1024 * 1024
-PARENTS = [f"parent{number}@gmail.com" for number in range(40)]
-COMMITTEE = [f"officer{number}@sky.com" for number in range(6)]
-
-
-def _person(local: str, name: str, kind: Kind = Kind.STAFF, **others: object) -> Person:
-    facts = {"logins": (local,), "name": name, "roles": ((kind, ALWAYS),), **others}
-    return Person(address=f"{local}@school.example", **facts)  # type: ignore[arg-type]
-
-
-def _parent(address: str, pupil: str) -> Person:
-    return Person(address=address, roles=((Kind.PARENT, ALWAYS),), ties=frozenset({f"pupil {pupil}"}))
-
-
-SCHOOL = Directory.of(
-    people=[
-        _person(
-            "teacher", "Anita Patel", personal=("anita.patel@gmail.com",), supervisors=("hod@school.example",)
-        ),
-        _person("hod", "Hilda Odd"),
-        _person("colleague", "Mary Bell"),
-        _person("head", "Rosa Head", groups=frozenset({"head"})),
-        _person("office", "The office", groups=frozenset({"office"})),
-        _person("hr", "Joan Reed", groups=frozenset({"hr"})),
-        _person("it", "Ivor Tan", groups=frozenset({"it-support"})),
-        _person("governor", "Gail Over", Kind.GOVERNOR),
-        _person("pupil", "Sam Lark", Kind.PUPIL),
-        _person("pupil2", "Ada Wren", Kind.PUPIL),
-        _person("junior", "Ben Dove", Kind.PUPIL, section="junior"),
-        _parent("mother@gmail.com", "1"),
-        _parent("father@outlook.com", "1"),
-        *(_parent(each, each) for each in (*PARENTS, *COMMITTEE)),
-    ],
-    groups=[
-        Group(address="all.staff@school.example", size=180),
-        Group(address="all.parents@school.example", size=900),
-    ],
-    approvals=[
-        Approval(who="examboard.example", purpose="exam-board"),
-        Approval(who="*.bulkmailer.example", purpose="bulk-mail"),
-        Approval(who="trust.nhs.uk", purpose="health"),
-    ],
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scenario:
-    """A mail, and what is to happen.
-
-    Without ``login`` it comes from outside. ``rule`` decides; ``tells`` are roles that it tells. ``sizes`` are
-    files of so many bytes, ``agreed`` parents who agreed to see one another's addresses.
-    """
-
-    number: int
-    title: str
-    verdict: Action
-    rule: str = ""
-    tells: Sequence[str] = ()
-    login: str = ""
-    sender: str = "someone@outside.example"
-    author: str = ""
-    to: Sequence[str] = ("teacher@school.example",)
-    cc: Sequence[str] = ()
-    bcc: Sequence[str] = ()
-    text: str = "Dear colleague, please see below. Kind regards."
-    parts: Sequence[bytes] = field(default=())
-    sizes: Sequence[int] = ()
-    new: bool = False
-    agreed: Sequence[str] = ()
-    malware: Sequence[str] = ()
-    differs: str = ""
-
-    def build(self) -> bytes:
-        """The message as it is on the wire."""
-        author = self.author or (f"{self.login}@school.example" if self.login else self.sender)
-        head = [f"From: {author}", f"To: {', '.join(self.to)}", "Subject: A scenario", "MIME-Version: 1.0"]
-        if self.cc:
-            head.insert(2, f"Cc: {', '.join(self.cc)}")
-        large = (attached(f"file{number}.bin", b"\1" * size) for number, size in enumerate(self.sizes))
-        body = multipart(text_part(self.text.encode()), *self.parts, *large)
-        return "\r\n".join(head).encode() + b"\r\n" + body
-
-
-def attached(name: str, content: bytes, kind: str = "application/octet-stream") -> bytes:
-    """A file as a part of a message."""
-    return (
-        f'Content-Type: {kind}; name="{name}"\r\nContent-Transfer-Encoding: base64\r\n'
-        f'Content-Disposition: attachment; filename="{name}"\r\n\r\n'
-    ).encode() + b64(content)
 
 
 def document(text: str) -> bytes:
