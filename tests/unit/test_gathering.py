@@ -41,13 +41,6 @@ def store(tmp_path: Path, clock: Clock) -> Iterator[SqlStore]:
 
 
 @pytest.fixture
-def sink() -> Iterator[Sink]:
-    """The listener for notices."""
-    with Sink() as listening:
-        yield listening
-
-
-@pytest.fixture
 def settings(tmp_path: Path, sink: Sink) -> Settings:
     """At most two notices an hour to a person."""
     return limited(tmp_path, sink, person_limit=2)

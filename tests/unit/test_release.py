@@ -55,13 +55,6 @@ def key() -> rsa.RSAPrivateKey:
 
 
 @pytest.fixture
-def sink() -> Iterator[Sink]:
-    """Where releases arrive."""
-    with Sink() as listening:
-        yield listening
-
-
-@pytest.fixture
 def store(tmp_path: Path) -> Iterator[SqlStore]:
     """An open store."""
     opened = open_store(

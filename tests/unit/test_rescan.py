@@ -42,13 +42,6 @@ rules:
 
 
 @pytest.fixture
-def sink() -> Iterator[Sink]:
-    """The release listener."""
-    with Sink() as listening:
-        yield listening
-
-
-@pytest.fixture
 def settings(tmp_path: Path, sink: Sink) -> Settings:
     """Settings in a file, with a policy that is stricter than the one of the hold."""
     (tmp_path / "policy.yaml").write_text(POLICY, encoding="utf-8")
