@@ -11,8 +11,10 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from gatepost_milter.cli import quarantine as shared
-from gatepost_milter.cli.configured import CannotError
+from gatepost_milter.cli.configured import CannotError, config_option
+from gatepost_milter.cli.printed import folding_table, minute, one_line, print_json_line, wide_console
+from gatepost_milter.cli.quarantine import event_json
+from gatepost_milter.cli.stored import actor_option, json_option, login, store_at
 from gatepost_quarantine import subject as subject_access
 from gatepost_quarantine.audit import Link, verify
 from gatepost_quarantine.sql import SqlStore
@@ -28,41 +30,41 @@ def audit() -> None:
 
 
 @audit.command("list", epilog="Example: gatepost audit list --segment 2026-11 --json")
-@shared._config
-@shared._json
+@config_option
+@json_option
 @_gateway
 @_segment
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="The last so many.")
 def list_(config: Path, as_json: bool, gateway: str, segment: str, limit: int) -> None:
     """List events, oldest first. To see those of one message, use `gatepost quarantine show`."""
-    with shared._store(config) as (store, _settings):
+    with store_at(config) as (store, _settings):
         links: deque[Link] = deque(maxlen=limit)
         for name in _chains(store, gateway):
             links.extend(each for each in store.chain(name) if segment in ("", each.segment))
     if as_json:
         for each in links:
-            shared._print_json(
-                shared._event_json(each.event)
+            print_json_line(
+                event_json(each.event)
                 | {"gateway": each.gateway, "seq": each.seq, "segment": each.segment, "id": each.event.held_id}
                 | {"digest": each.digest, "erased": each.erased}
             )
         return
-    table = shared._table("Gateway", "No.", "When", "What", "Who", "ID", "Recipient", "Reason")
+    table = folding_table("Gateway", "No.", "When", "What", "Who", "ID", "Recipient", "Reason")
     for each in links:
         event = each.event
         values = ("(erased)" if each.erased else event.actor, event.held_id[:8], event.recipient, event.reason)
         table.add_row(
             each.gateway,
             str(each.seq),
-            shared._time(event.at),
+            minute(event.at),
             event.verb.value,
-            *(Text(shared._line(value)) for value in values),
+            *(Text(one_line(value)) for value in values),
         )
-    shared._console().print(table)
+    wide_console().print(table)
 
 
 @audit.command("verify", epilog="Example: gatepost audit verify --head 6f0c…")
-@shared._config
+@config_option
 @_gateway
 @_segment
 @click.option(
@@ -71,7 +73,7 @@ def list_(config: Path, as_json: bool, gateway: str, segment: str, limit: int) -
 def verify_(config: Path, gateway: str, segment: str, head: str) -> None:
     """Find an event that was changed, removed or put in, or a tail that was cut; exit code 1 if there is one."""
     wrong, reached = [], not head
-    with shared._store(config) as (store, _settings):
+    with store_at(config) as (store, _settings):
         names = _chains(store, gateway)
         for name in names:
             found = [each for each in store.chain(name) if segment in ("", each.segment)]
@@ -91,15 +93,15 @@ def verify_(config: Path, gateway: str, segment: str, head: str) -> None:
 
 
 @audit.command(epilog="Example: gatepost audit erase k7m2 --reason 'erasure request 4'")
-@shared._config
+@config_option
 @click.argument("held_id", metavar="ID")
 @click.option("--reason", required=True, help="Why, for the record.")
-@shared._actor
+@actor_option
 def erase(config: Path, held_id: str, reason: str, actor: str) -> None:
     """Erase the names, addresses and reasons in one message's events; the chain stays whole."""
-    with shared._store(config) as (store, _settings):
+    with store_at(config) as (store, _settings):
         try:
-            many = store.erase_names(held_id=held_id, actor=actor or shared._login(), reason=reason)
+            many = store.erase_names(held_id=held_id, actor=actor or login(), reason=reason)
         except NotFoundError as error:
             click.echo(f"gatepost: {error}", err=True)
             sys.exit(1)
@@ -114,23 +116,23 @@ def subject() -> None:
 @subject.command(
     epilog="Example: gatepost subject export pat@family.example --output pat.zip --reason 'request 9'"
 )
-@shared._config
+@config_option
 @click.argument("address")
 @click.option(
     "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="A new zip, for you alone."
 )
 @click.option("--reason", required=True, help="Which request, for the record.")
-@shared._actor
+@actor_option
 def export(config: Path, address: str, output: Path, reason: str, actor: str) -> None:
     """Write everything held about one address to a zip: messages, decisions, hashes, and who else is in them."""
-    with shared._store(config) as (store, _settings):
+    with store_at(config) as (store, _settings):
         try:
             descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as error:
             raise CannotError(f"{output}: {error.strerror}") from error
         with os.fdopen(descriptor, "wb") as file:
             found = subject_access.export(
-                store, address, file, actor=actor or shared._login(), reason=reason, now=datetime.now(UTC)
+                store, address, file, actor=actor or login(), reason=reason, now=datetime.now(UTC)
             )
     click.echo(
         f"{output}: {found.messages} messages, {found.with_bytes} of them whole; "

@@ -15,8 +15,9 @@ from gatepost_config.documents import load_policy
 from gatepost_config.errors import ConfigError
 from gatepost_config.settings import Settings
 from gatepost_config.spelling import nearest
-from gatepost_milter.cli import quarantine as shared
-from gatepost_milter.cli.configured import CannotError
+from gatepost_milter.cli.configured import CannotError, config_option, settings_at
+from gatepost_milter.cli.printed import folding_table, minute, one_line, print_json_line, wide_console
+from gatepost_milter.cli.stored import actor_option, json_option, login, store_at
 from gatepost_quarantine.cases import EVERYTHING, Case, CaseFile, CaseKind, CaseState
 from gatepost_quarantine.sql import SqlStore
 from gatepost_quarantine.store import ConflictError, NotFoundError
@@ -34,14 +35,14 @@ def case() -> None:
 
 
 @case.command("open", epilog="Example: gatepost case open 'A strange invoice' --queue it-support --held k7m2")
-@shared._config
-@shared._json
+@config_option
+@json_option
 @click.argument("title")
 @click.option("--queue", required=True, help="The role that looks into it.")
 @click.option("--kind", default=CaseKind.OTHER.value, show_default=True, type=_kinds, help="Why there is a case.")
 @click.option("--held", "held", multiple=True, metavar="ID", help="A held message that belongs to it; repeatable.")
 @click.option("--reference", default="", metavar="MESSAGE-ID", help="A mail that is in a mailbox.")
-@shared._actor
+@actor_option
 def open_(
     config: Path,
     as_json: bool,
@@ -60,7 +61,7 @@ def open_(
                 kind=CaseKind(kind),
                 title=title,
                 queue=queue,
-                opened_by=actor or shared._login(),
+                opened_by=actor or login(),
                 held=held,
                 reference=reference,
             )
@@ -70,8 +71,8 @@ def open_(
 
 
 @case.command("list", epilog="Example: gatepost case list --state open --queue dsl")
-@shared._config
-@shared._json
+@config_option
+@json_option
 @click.option(
     "--state", default=None, type=click.Choice([each.value for each in CaseState]), help="Only open, or closed."
 )
@@ -94,23 +95,23 @@ def list_(
         )
     if as_json:
         for each in found:
-            shared._print_json(_json(each))
+            print_json_line(_json(each))
         return
     if not found:
         click.echo("There are no such cases.")
         return
-    table = shared._table("ID", "Opened", "State", "Kind", "Role", "Held", "Title")
+    table = folding_table("ID", "Opened", "State", "Kind", "Role", "Held", "Title")
     for each in found:
-        opened = shared._time(each.opened_at)
+        opened = minute(each.opened_at)
         held_many = str(len(each.held))
-        title = Text(shared._line(each.title))
+        title = Text(one_line(each.title))
         table.add_row(each.id, opened, each.state.value, each.kind.value, each.queue, held_many, title)
-    shared._console().print(table)
+    wide_console().print(table)
 
 
 @case.command(epilog="Example: gatepost case show h4k2")
-@shared._config
-@shared._json
+@config_option
+@json_option
 @_id
 def show(config: Path, as_json: bool, case_id: str) -> None:
     """Show one case: whose it is, its messages, what was written down, and what came of it."""
@@ -118,18 +119,18 @@ def show(config: Path, as_json: bool, case_id: str) -> None:
         file = store.case(case_id, sight=EVERYTHING)
     if as_json:
         notes = [{"at": each.at.isoformat(), "actor": each.actor, "text": each.text} for each in file.notes]
-        shared._print_json({**_json(file.case), "notes": notes})
+        print_json_line({**_json(file.case), "notes": notes})
         return
     for line in _sheet(file):
         click.echo(line)
 
 
 @case.command(epilog="Example: gatepost case note h4k2 'The supplier says it is not theirs.'")
-@shared._config
-@shared._json
+@config_option
+@json_option
 @_id
 @click.argument("text")
-@shared._actor
+@actor_option
 def note(config: Path, as_json: bool, case_id: str, text: str, actor: str) -> None:
     """Write something down. Notes are never changed."""
 
@@ -141,11 +142,11 @@ def note(config: Path, as_json: bool, case_id: str, text: str, actor: str) -> No
 
 
 @case.command(epilog="Example: gatepost case link h4k2 k7m2xw9h")
-@shared._config
-@shared._json
+@config_option
+@json_option
 @_id
 @click.argument("held_id", metavar="ID")
-@shared._actor
+@actor_option
 def link(config: Path, as_json: bool, case_id: str, held_id: str, actor: str) -> None:
     """Let a held message belong to a case. While the case is open, the message does not expire."""
     _change(
@@ -158,28 +159,28 @@ def link(config: Path, as_json: bool, case_id: str, held_id: str, actor: str) ->
 
 
 @case.command("pass-on", epilog="Example: gatepost case pass-on h4k2 --queue dsl --reason 'It is about a pupil.'")
-@shared._config
-@shared._json
+@config_option
+@json_option
 @_id
 @click.option("--queue", required=True, help="The role that goes on with it.")
 @click.option("--reason", default="", help="Why, for the record.")
-@shared._actor
+@actor_option
 def pass_on(config: Path, as_json: bool, case_id: str, queue: str, reason: str, actor: str) -> None:
     """Give a case to another role."""
 
     def change(store: SqlStore, by: str) -> Case:
         return store.pass_case(case_id, queue=queue, actor=by, reason=reason, sight=EVERYTHING)
 
-    _must_be_a_role(queue, shared._settings(config))
+    _must_be_a_role(queue, settings_at(config))
     _change(config, change, "passed on", actor=actor, as_json=as_json)
 
 
 @case.command(epilog="Example: gatepost case close h4k2 --outcome 'A false alarm; the sender was told.'")
-@shared._config
-@shared._json
+@config_option
+@json_option
 @_id
 @click.option("--outcome", required=True, help="What came of it.")
-@shared._actor
+@actor_option
 def close(config: Path, as_json: bool, case_id: str, outcome: str, actor: str) -> None:
     """Close a case with its outcome. It stays closed."""
     _change(
@@ -194,7 +195,7 @@ def close(config: Path, as_json: bool, case_id: str, outcome: str, actor: str) -
 @contextmanager
 def _store(config: Path) -> Iterator[tuple[SqlStore, Settings]]:
     """The store; what is not there, or may not be, ends the command with exit code 1."""
-    with shared._store(config) as (store, settings):
+    with store_at(config) as (store, settings):
         try:
             yield store, settings
         except (NotFoundError, ConflictError) as error:
@@ -206,7 +207,7 @@ def _change(
     config: Path, change: Callable[[SqlStore, str], Case], what: str, *, actor: str, as_json: bool
 ) -> None:
     with _store(config) as (store, _settings):
-        _tell(change(store, actor or shared._login()), what, as_json=as_json)
+        _tell(change(store, actor or login()), what, as_json=as_json)
 
 
 def _must_be_a_role(queue: str, settings: Settings) -> None:
@@ -223,27 +224,27 @@ def _must_be_a_role(queue: str, settings: Settings) -> None:
 
 def _tell(found: Case, what: str, *, as_json: bool) -> None:
     if as_json:
-        shared._print_json(_json(found))
+        print_json_line(_json(found))
     else:
-        click.echo(f"Case {found.id} {what}: {shared._line(found.title)}")
+        click.echo(f"Case {found.id} {what}: {one_line(found.title)}")
 
 
 def _sheet(file: CaseFile) -> Iterator[str]:
     found = file.case
-    yield f"Case {found.id}: {shared._line(found.title)}"
+    yield f"Case {found.id}: {one_line(found.title)}"
     yield f"  {found.state.value}, {found.kind.value}, role {found.queue}"
-    yield f"  opened {shared._time(found.opened_at)} by {shared._line(found.opened_by)}"
+    yield f"  opened {minute(found.opened_at)} by {one_line(found.opened_by)}"
     if found.reference:
-        yield f"  about {shared._line(found.reference)}"
+        yield f"  about {one_line(found.reference)}"
     for each in found.held:
         yield f"  held message {each}"
     if found.held and found.state is CaseState.OPEN:
         yield "  until the case is closed, its messages do not expire"
     for written in file.notes:
-        yield f"  {shared._time(written.at)} {shared._line(written.actor)}: {shared._line(written.text)}"
+        yield f"  {minute(written.at)} {one_line(written.actor)}: {one_line(written.text)}"
     if found.closed_at is not None:
-        by = shared._line(found.closed_by)
-        yield f"  closed {shared._time(found.closed_at)} by {by}: {shared._line(found.outcome)}"
+        by = one_line(found.closed_by)
+        yield f"  closed {minute(found.closed_at)} by {by}: {one_line(found.outcome)}"
 
 
 def _json(found: Case) -> dict[str, Any]:

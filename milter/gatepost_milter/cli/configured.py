@@ -14,6 +14,15 @@ from gatepost_config.settings import DEFAULT_PATH, School, Settings
 EXAMPLE_DOMAIN = "school.example"
 """The domain of a school that has no settings yet (RFC 2606 keeps it free)."""
 
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_PATH,
+    show_default=True,
+    help="The settings file.",
+)
+"""``config`` of the commands that cannot do without settings."""
+
 
 class CannotError(click.ClickException):
     """The command could not do it: one or more plain sentences on standard error, exit code 2."""
@@ -29,8 +38,13 @@ def settings_for(config: Path | None) -> Settings:
     if config is None and not DEFAULT_PATH.exists():
         click.echo(f"gatepost: no settings in {DEFAULT_PATH}; judging as for {EXAMPLE_DOMAIN}", err=True)
         return Settings(school=School(name="Example School", domains=[EXAMPLE_DOMAIN]))
+    return settings_at(config or DEFAULT_PATH)
+
+
+def settings_at(config: Path) -> Settings:
+    """The settings in ``config``. Raises CannotError with every problem of them."""
     try:
-        return load_settings(config or DEFAULT_PATH)
+        return load_settings(config)
     except ConfigError as error:
         raise CannotError(str(error)) from None
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,21 +14,14 @@ import click
 from gatepost_config import logs
 from gatepost_config.documents import load_settings
 from gatepost_config.errors import ConfigError
-from gatepost_config.settings import DEFAULT_PATH, Settings
-from gatepost_milter.cli.configured import CannotError
+from gatepost_milter.cli.configured import CannotError, config_option, settings_at
+from gatepost_milter.cli.stored import login
 from gatepost_quarantine.review import Account
 from gatepost_quarantine.sql import SqlReview, open_review
 from gatepost_quarantine.store import StoreError
 
 _ROLES = ("viewer", "reviewer", "safeguarding", "policy-editor", "auditor", "admin")
 
-_config = click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    default=DEFAULT_PATH,
-    show_default=True,
-    help="The settings file.",
-)
 _password = click.option(
     "--password-file",
     type=click.File(encoding="utf-8"),
@@ -39,7 +30,7 @@ _password = click.option(
 
 
 @click.group(invoke_without_command=True, epilog="Example: gatepost console add-user ann --role reviewer")
-@_config
+@config_option
 @click.pass_context
 def console(ctx: click.Context, config: Path) -> None:
     """Run the review console, or look after its local accounts."""
@@ -48,14 +39,14 @@ def console(ctx: click.Context, config: Path) -> None:
 
 
 @console.command(epilog="Example: gatepost console run --config /etc/gatepost/gatepost.yaml")
-@_config
+@config_option
 def run(config: Path) -> None:
     """Run the review console until SIGTERM."""
     _run(config)
 
 
 @console.command("add-user", epilog="Example: gatepost console add-user ann --role reviewer --title 'Ann Smith'")
-@_config
+@config_option
 @click.argument("name")
 @click.option(
     "--role",
@@ -91,12 +82,12 @@ def add_user(
             account = new_account(name, _asked(password_file), title=title, roles=roles, queues=queues)
         except RefusedError as error:
             raise CannotError(str(error)) from None
-        review.keep_account(account, actor=_login(), what=f"made, with {', '.join(sorted(set(roles)))}")
+        review.keep_account(account, actor=login(), what=f"made, with {', '.join(sorted(set(roles)))}")
     click.echo(f"{name} can sign in now.")
 
 
 @console.command(epilog="Example: gatepost console passwd ann")
-@_config
+@config_option
 @click.argument("name")
 @_password
 def passwd(config: Path, name: str, password_file: TextIO | None) -> None:
@@ -109,18 +100,18 @@ def passwd(config: Path, name: str, password_file: TextIO | None) -> None:
             changed = replace(account, password=hashed(_asked(password_file)), failures=0, locked_until=None)
         except RefusedError as error:
             raise CannotError(str(error)) from None
-        review.keep_account(changed, actor=_login(), what="new password")
+        review.keep_account(changed, actor=login(), what="new password")
     click.echo(f"{name} has a new password and is signed out everywhere.")
 
 
 @console.command(epilog="Example: gatepost console unlock ann")
-@_config
+@config_option
 @click.argument("name")
 def unlock(config: Path, name: str) -> None:
     """Let a local account try again that was locked after too many wrong passwords."""
     with _review(config) as review:
         unlocked = replace(_known(review, name), failures=0, locked_until=None)
-        review.keep_account(unlocked, actor=_login(), what="unlocked")
+        review.keep_account(unlocked, actor=login(), what="unlocked")
     click.echo(f"{name} can try again.")
 
 
@@ -143,7 +134,7 @@ def _run(config: Path) -> None:
 
 @contextmanager
 def _review(config: Path) -> Iterator[SqlReview]:
-    settings = _settings(config)
+    settings = settings_at(config)
     try:
         store, review = open_review(settings.store, gateway=settings.gateway)
         try:
@@ -152,13 +143,6 @@ def _review(config: Path) -> Iterator[SqlReview]:
             store.close()
     except StoreError as error:
         raise CannotError(str(error)) from error
-
-
-def _settings(config: Path) -> Settings:
-    try:
-        return load_settings(config)
-    except ConfigError as error:
-        raise CannotError(str(error)) from None
 
 
 def _known(review: SqlReview, name: str) -> Account:
@@ -173,12 +157,3 @@ def _asked(password_file: TextIO | None) -> str:
     if password_file is not None:
         return str(password_file.readline()).rstrip("\r\n")
     return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
-
-
-def _login() -> str:
-    """Who runs the command: the person behind sudo, if there is one."""
-    behind = os.environ.get("SUDO_USER", "") if os.geteuid() == 0 else ""
-    try:
-        return behind or pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"

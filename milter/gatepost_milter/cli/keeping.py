@@ -14,10 +14,11 @@ from rich.text import Text
 from gatepost_config.documents import load_policy
 from gatepost_config.errors import ConfigError
 from gatepost_config.settings import Settings
-from gatepost_milter.cli import quarantine as shared
-from gatepost_milter.cli.configured import CannotError
-from gatepost_milter.cli.quarantine import quarantine
+from gatepost_milter.cli.configured import CannotError, config_option
+from gatepost_milter.cli.printed import folding_table, one_line, print_json_line, wide_console
+from gatepost_milter.cli.quarantine import decide_all, ids_argument, quarantine
 from gatepost_milter.cli.seal import private_key, write_private
+from gatepost_milter.cli.stored import actor_option, json_option, login, store_at
 from gatepost_quarantine.audit import Event, Verb
 from gatepost_quarantine.held import HeldMessage
 from gatepost_quarantine.retention import Mailboxes, Retention, tell_heads
@@ -49,26 +50,26 @@ def mailboxes_of(settings: Settings) -> Mailboxes:
 
 
 @quarantine.command(epilog="Example: gatepost quarantine seal k7m2 --reason 'a child protection matter'")
-@shared._config
-@shared._json
-@shared._ids
+@config_option
+@json_option
+@ids_argument
 @_must_say_why
-@shared._actor
+@actor_option
 def seal(config: Path, as_json: bool, ids: tuple[str, ...], reason: str, actor: str) -> None:
     """Encrypt held messages, and all that tells what they say, to the seal key. This cannot be undone here."""
-    by = actor or shared._login()
+    by = actor or login()
 
     def decide(store: SqlStore, held_id: str) -> HeldMessage:
         return store.seal(held_id, actor=by, reason=reason)
 
-    shared._decide_all(config, ids, decide, as_json=as_json)
+    decide_all(config, ids, decide, as_json=as_json)
 
 
 @quarantine.command(
     "unseal-export",
     epilog="Example: gatepost quarantine unseal-export k7m2 --share a --share b --output m --reason court",
 )
-@shared._config
+@config_option
 @_held_id
 @click.option(
     "--share",
@@ -80,7 +81,7 @@ def seal(config: Path, as_json: bool, ids: tuple[str, ...], reason: str, actor: 
 )
 @_output
 @_must_say_why
-@shared._actor
+@actor_option
 def unseal_export(
     config: Path, held_id: str, shares: tuple[Path, ...], output: Path, reason: str, actor: str
 ) -> None:
@@ -94,9 +95,9 @@ def unseal_export(
     for path in (output, beside):
         if path.exists():
             raise CannotError(f"{path} exists")
-    with shared._store(config) as (store, _settings):
+    with store_at(config) as (store, _settings):
         try:
-            opened = store.unseal(held_id, private_key(*shares), actor=actor or shared._login(), reason=reason)
+            opened = store.unseal(held_id, private_key(*shares), actor=actor or login(), reason=reason)
             content = b"".join(opened.pieces)
         except SealError as error:
             raise CannotError(str(error)) from None
@@ -108,33 +109,33 @@ def unseal_export(
 
 
 @quarantine.command(epilog="Example: gatepost quarantine hold k7m2 --reason 'police enquiry 17'")
-@shared._config
-@shared._json
-@shared._ids
+@config_option
+@json_option
+@ids_argument
 @click.option("--off", is_flag=True, help="End the legal hold.")
 @_must_say_why
-@shared._actor
+@actor_option
 def hold(config: Path, as_json: bool, ids: tuple[str, ...], off: bool, reason: str, actor: str) -> None:
     """Put messages under legal hold: nothing deletes or forgets them until it is ended."""
-    by = actor or shared._login()
+    by = actor or login()
 
     def decide(store: SqlStore, held_id: str) -> HeldMessage:
         change = store.end_legal_hold if off else store.legal_hold
         return change(held_id, actor=by, reason=reason)
 
-    shared._decide_all(config, ids, decide, as_json=as_json)
+    decide_all(config, ids, decide, as_json=as_json)
 
 
 @quarantine.command(epilog="Example: gatepost quarantine expire --dry-run")
-@shared._config
-@shared._json
+@config_option
+@json_option
 @click.option("--dry-run", is_flag=True, help="Say what is due, and change nothing.")
 def expire(config: Path, as_json: bool, dry_run: bool) -> None:
     """Do the daily round: reminders, expiry, forgetting, and the heads of the audit to syslog and the auditor.
 
     Run it once a day, as gatepost-expire.timer does. What happened already is not done twice.
     """
-    with shared._store(config) as (store, settings):
+    with store_at(config) as (store, settings):
         try:
             mailboxes = mailboxes_of(settings)
         except ConfigError as error:
@@ -146,17 +147,17 @@ def expire(config: Path, as_json: bool, dry_run: bool) -> None:
             store.give_space_back()
     if as_json:
         for each in done:
-            shared._print_json(
+            print_json_line(
                 {"what": each.what, "id": each.held_id, "many": each.many, "why": each.why, "dry_run": dry_run}
             )
         return
     if not done:
         click.echo("Nothing is due.")
         return
-    table = shared._table("What", "ID", "Many", "Why")
+    table = folding_table("What", "ID", "Many", "Why")
     for each in done:
-        table.add_row(each.what, each.held_id[:8], str(each.many), Text(shared._line(each.why)))
-    shared._console().print(table)
+        table.add_row(each.what, each.held_id[:8], str(each.many), Text(one_line(each.why)))
+    wide_console().print(table)
     if dry_run:
         click.echo("Nothing was changed: this was a dry run.")
 
@@ -164,18 +165,18 @@ def expire(config: Path, as_json: bool, dry_run: bool) -> None:
 @quarantine.command(
     epilog="Example: gatepost quarantine export k7m2 --output message.eml --reason 'for the vendor'"
 )
-@shared._config
+@config_option
 @_held_id
 @_output
 @_must_say_why
-@shared._actor
+@actor_option
 def export(config: Path, held_id: str, output: Path, reason: str, actor: str) -> None:
     """Write a held message, byte for byte as it was sent, to a file. That it was read is on record."""
-    with shared._store(config) as (store, _settings):
+    with store_at(config) as (store, _settings):
         try:
             held = store.get(held_id)
             pieces = store.content(held.id)
-            by = actor or shared._login()
+            by = actor or login()
             store.record(Event(verb=Verb.EXPORT, actor=by, held_id=held.id, reason=reason))
             content = b"".join(pieces)
         except (NotFoundError, ConflictError) as error:
@@ -185,24 +186,24 @@ def export(config: Path, held_id: str, output: Path, reason: str, actor: str) ->
 
 
 @quarantine.command(epilog="Example: gatepost quarantine backup /backup/quarantine-$(date +%F).db")
-@shared._config
+@config_option
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@shared._actor
+@actor_option
 def backup(config: Path, file: Path, actor: str) -> None:
     """Copy an SQLite store to a new file while it is in use, and check the copy."""
-    with shared._store(config) as (store, _settings):
+    with store_at(config) as (store, _settings):
         try:
-            size = store.backup(file, actor=actor or shared._login())
+            size = store.backup(file, actor=actor or login())
         except ConflictError as error:
             _refuse(error)
     click.echo(f"{file}: {size:,} bytes, checked")
 
 
 @quarantine.command(epilog="Example: gatepost quarantine check")
-@shared._config
+@config_option
 def check(config: Path) -> None:
     """Read everything that is kept and say what is damaged; exit code 1 if anything is."""
-    with shared._store(config) as (store, _settings):
+    with store_at(config) as (store, _settings):
         found = list(store.damage())
     for each in found:
         click.echo(each)

@@ -1,9 +1,10 @@
-"""Owns the two forms in which commands print rows: a plain table for people, indented JSON for programs."""
+"""Owns the forms in which commands print: tables and lines for people, JSON for programs."""
 
 from __future__ import annotations
 
 import json
 import os
+from datetime import datetime
 from typing import Any
 
 import click
@@ -31,6 +32,29 @@ def plain_table(*headings: str) -> Table:
     return made
 
 
+def folding_table(*headings: str) -> Table:
+    """A table without frames in which every column is folded rather than cut."""
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for heading in headings:
+        made.add_column(heading, overflow="fold")
+    return made
+
+
+def one_line(value: object) -> str:
+    """A value on one line, without what a terminal would act upon."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in str(value)).split())
+
+
+def minute(at: datetime | None) -> str:
+    """The time where the server is, to the minute; empty for none."""
+    return "" if at is None else at.astimezone().strftime("%d %b %Y %H:%M")
+
+
 def print_json(data: Any) -> None:
     """Print data as indented JSON; what came with a message goes out escaped, or a terminal might obey it."""
     click.echo(json.dumps(data, indent=2, ensure_ascii=True))
+
+
+def print_json_line(data: Any) -> None:
+    """Print data as one line of JSON, escaped likewise."""
+    click.echo(json.dumps(data))

@@ -6,12 +6,8 @@ All that came with a message is stripped of what a terminal would act upon.
 
 from __future__ import annotations
 
-import json
-import os
-import pwd
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,22 +20,18 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from gatepost_config.documents import load_settings
-from gatepost_config.errors import ConfigError
-from gatepost_config.settings import DEFAULT_PATH, Settings
-from gatepost_milter.cli.configured import CannotError
+from gatepost_milter.cli.configured import config_option, settings_at
+from gatepost_milter.cli.printed import folding_table, minute, one_line, print_json_line, wide_console
+from gatepost_milter.cli.stored import actor_option, json_option, login, store_at
 from gatepost_quarantine import notices
 from gatepost_quarantine.audit import Event
 from gatepost_quarantine.held import Choice, HeldMessage, SenderAnswer, State
-from gatepost_quarantine.sql import SqlStore, open_store
-from gatepost_quarantine.store import ConflictError, Filter, NotFoundError, StoreError
+from gatepost_quarantine.sql import SqlStore
+from gatepost_quarantine.store import ConflictError, Filter, NotFoundError
 
 _SHORT = 8
 _MANY = 10
 """From so many messages on, a person at a terminal sees progress."""
-
-_PLAIN_WIDTH = 160
-"""Columns where the output is no terminal."""
 
 _SEALED = "(sealed)"
 _STYLES = {
@@ -70,17 +62,8 @@ class _Answer:
     refusal: str = ""
 
 
-_config = click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    default=DEFAULT_PATH,
-    show_default=True,
-    help="The settings file.",
-)
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
-_ids = click.argument("ids", metavar="ID...", nargs=-1, required=True)
+ids_argument = click.argument("ids", metavar="ID...", nargs=-1, required=True)
 _reason = click.option("--reason", default="", help="Why, for the record.")
-_actor = click.option("--actor", default="", help="Who decides, for the record.  [default: you]")
 _recipient = click.option(
     "--recipient", "recipients", multiple=True, metavar="ADDRESS", help="Only this recipient; may be repeated."
 )
@@ -92,8 +75,8 @@ def quarantine() -> None:
 
 
 @quarantine.command("list", epilog="Example: gatepost quarantine list --state held --queue it-support")
-@_config
-@_json
+@config_option
+@json_option
 @click.option(
     "--state",
     "states",
@@ -112,14 +95,14 @@ def list_(
     wanted = Filter(
         states=frozenset(State(each) for each in states), search=search, rule=rule, queue=queue, limit=limit
     )
-    with _store(config) as (store, _settings):
+    with store_at(config) as (store, _settings):
         found = store.list(wanted)
         answers = store.answers([each.id for each in found])
     if as_json:
         for held in found:
-            _print_json(_listed(held, answers.get(held.id)))
+            print_json_line(_listed(held, answers.get(held.id)))
         return
-    console = _console()
+    console = wide_console()
     if not found:
         console.print(
             "Nothing is held that matches." if any((states, search, rule, queue)) else "Nothing is held."
@@ -131,12 +114,12 @@ def list_(
 
 
 @quarantine.command(epilog="Example: gatepost quarantine show k7m2xw9h")
-@_config
-@_json
+@config_option
+@json_option
 @click.argument("held_id", metavar="ID")
 def show(config: Path, as_json: bool, held_id: str) -> None:
     """Show one held message: first why it is held, then whom for, what is in it, and what was done."""
-    with _store(config) as (store, _settings):
+    with store_at(config) as (store, _settings):
         try:
             held = store.get(held_id)
             events = store.events(held.id)
@@ -145,19 +128,19 @@ def show(config: Path, as_json: bool, held_id: str) -> None:
             click.echo(f"gatepost: {error}", err=True)
             sys.exit(1)
     if as_json:
-        _print_json(_listed(held, answer) | _shown(held) | {"history": [_event_json(each) for each in events]})
+        print_json_line(_listed(held, answer) | _shown(held) | {"history": [event_json(each) for each in events]})
         return
-    _console().print(_sheet(held, events, answer))
+    wide_console().print(_sheet(held, events, answer))
 
 
 @quarantine.command(epilog="Example: gatepost quarantine release k7m2 --reason 'expected from our supplier'")
-@_config
-@_json
-@_ids
+@config_option
+@json_option
+@ids_argument
 @_recipient
 @click.option("--to", default="", metavar="ADDRESS", help="Send the one recipient's copy to another address.")
 @_reason
-@_actor
+@actor_option
 def release(
     config: Path,
     as_json: bool,
@@ -172,21 +155,21 @@ def release(
     If the policy has become stricter since, a message is held again once, with the reason where its SMTP reply
     stands (quarantine show). Released again, it goes.
     """
-    by = actor or _login()
+    by = actor or login()
 
     def decide(store: SqlStore, held_id: str) -> HeldMessage:
         return store.release(held_id, recipients=recipients, to=to, actor=by, reason=reason)
 
-    _decide_all(config, ids, decide, as_json=as_json)
+    decide_all(config, ids, decide, as_json=as_json)
 
 
 @quarantine.command(epilog="Example: gatepost quarantine deny k7m2 --reason malware --tell 'Use the portal.'")
-@_config
-@_json
-@_ids
+@config_option
+@json_option
+@ids_argument
 @_recipient
 @_reason
-@_actor
+@actor_option
 @click.option("--tell", default="", metavar="TEXT", help="What the sender is to read, besides why it was held.")
 @click.option("--no-notice", is_flag=True, help="Do not tell the sender.")
 def deny(
@@ -200,8 +183,8 @@ def deny(
     no_notice: bool,
 ) -> None:
     """Decide that held messages are not delivered. A known sender is told, never anybody else."""
-    by = actor or _login()
-    settings = _settings(config)
+    by = actor or login()
+    settings = settings_at(config)
 
     def decide(store: SqlStore, held_id: str) -> HeldMessage:
         owed = notices.denied(store.get(held_id), gateway=settings.gateway, recipients=recipients, told=tell)
@@ -209,31 +192,31 @@ def deny(
             held_id, recipients=recipients, actor=by, reason=reason, notices=() if no_notice else owed
         )
 
-    _decide_all(config, ids, decide, as_json=as_json)
+    decide_all(config, ids, decide, as_json=as_json)
 
 
 @quarantine.command(epilog="Example: gatepost quarantine delete k7m2 --reason 'asked for by its sender'")
-@_config
-@_json
-@_ids
+@config_option
+@json_option
+@ids_argument
 @_reason
-@_actor
+@actor_option
 @click.option("--yes", is_flag=True, help="Do not ask first.")
 def delete(config: Path, as_json: bool, ids: tuple[str, ...], reason: str, actor: str, yes: bool) -> None:
     """Remove the bytes of held messages for good. What they were, and who removed them, stays on record."""
     if not yes and sys.stdin.isatty():
         what = "this message" if len(ids) == 1 else f"these {len(ids)} messages"
         click.confirm(f"Delete {what} for good?", abort=True)
-    by = actor or _login()
+    by = actor or login()
 
     def decide(store: SqlStore, held_id: str) -> HeldMessage:
         store.delete(held_id, actor=by, reason=reason)
         return store.get(held_id)
 
-    _decide_all(config, ids, decide, as_json=as_json)
+    decide_all(config, ids, decide, as_json=as_json)
 
 
-def _decide_all(config: Path, ids: Sequence[str], decide: _Decide, *, as_json: bool) -> None:
+def decide_all(config: Path, ids: Sequence[str], decide: _Decide, *, as_json: bool) -> None:
     """Decide about each id, whatever becomes of the others; exit code 1 if any was refused."""
     answers = []
     shown = track(
@@ -243,7 +226,7 @@ def _decide_all(config: Path, ids: Sequence[str], decide: _Decide, *, as_json: b
         transient=True,
         disable=len(ids) < _MANY or not sys.stderr.isatty(),
     )
-    with _store(config) as (store, _settings):
+    with store_at(config) as (store, _settings):
         for held_id in shown:
             try:
                 answers.append(_Answer(held_id, decide(store, held_id)))
@@ -251,55 +234,14 @@ def _decide_all(config: Path, ids: Sequence[str], decide: _Decide, *, as_json: b
                 answers.append(_Answer(held_id, None, str(error)))
     if as_json:
         for answer in answers:
-            _print_json(_answer_json(answer))
+            print_json_line(_answer_json(answer))
     else:
-        _console().print(_answer_table(answers))
+        wide_console().print(_answer_table(answers))
     if any(answer.held is None for answer in answers):
         sys.exit(1)
 
 
-def _settings(config: Path) -> Settings:
-    try:
-        return load_settings(config)
-    except ConfigError as error:
-        raise CannotError(str(error)) from None
-
-
-@contextmanager
-def _store(config: Path) -> Iterator[tuple[SqlStore, Settings]]:
-    """The store of these settings; what it cannot do ends the command with exit code 2."""
-    settings = _settings(config)
-    try:
-        store = open_store(settings.store, gateway=settings.gateway)
-        try:
-            yield store, settings
-        finally:
-            store.close()
-    except StoreError as error:
-        raise CannotError(str(error)) from error
-
-
-def _login() -> str:
-    """Who runs the command: the person behind sudo, if there is one."""
-    behind = os.environ.get("SUDO_USER", "") if os.geteuid() == 0 else ""
-    try:
-        return behind or pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"
-
-
 # What people see
-
-
-def _console() -> Console:
-    if sys.stdout.isatty():
-        return Console(highlight=False)
-    return Console(highlight=False, width=_PLAIN_WIDTH)
-
-
-def _line(value: object) -> str:
-    """A value on one line, without what a terminal would act upon."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in str(value)).split())
 
 
 def _sealed(held: HeldMessage) -> bool:
@@ -312,10 +254,6 @@ def _age(at: datetime) -> str:
         if seconds >= length:
             return f"{seconds // length:.0f} {unit}"
     return "now"
-
-
-def _time(at: datetime | None) -> str:
-    return "" if at is None else at.astimezone().strftime("%d %b %Y %H:%M")
 
 
 def _size(size: int) -> str:
@@ -335,15 +273,8 @@ def _rules(held: HeldMessage) -> list[str]:
     return list(dict.fromkeys(finding.rule for finding in held.explanation.acting()))
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
 def _list_table(found: Sequence[HeldMessage], answers: Mapping[str, SenderAnswer]) -> Table:
-    table = _table("ID", "Age", "State", "From", "To", "Subject", "Rule")
+    table = folding_table("ID", "Age", "State", "From", "To", "Subject", "Rule")
     for column in table.columns[:3]:
         column.no_wrap = True
     width = _unambiguous([held.id for held in found])
@@ -352,16 +283,16 @@ def _list_table(found: Sequence[HeldMessage], answers: Mapping[str, SenderAnswer
         shown = [_state(state) for state in states]
         if held.id in answers and answers[held.id].choice is Choice.ASK and State.HELD in states:
             shown.append(Text("asked", style="bold cyan"))
-        first = _line(held.recipients[0].address) if held.recipients else ""
+        first = one_line(held.recipients[0].address) if held.recipients else ""
         more = f" +{len(held.recipients) - 1}" if len(held.recipients) > 1 else ""
         rules = _rules(held)
         table.add_row(
             held.id[:width],
             _age(held.received_at),
             Text(", ").join(shown),
-            Text(_line(held.from_header or held.envelope.sender or "<>") if not _sealed(held) else _SEALED),
+            Text(one_line(held.from_header or held.envelope.sender or "<>") if not _sealed(held) else _SEALED),
             Text(first + more),
-            Text(_SEALED if _sealed(held) else _line(held.subject)),
+            Text(_SEALED if _sealed(held) else one_line(held.subject)),
             Text(rules[0] + (f" +{len(rules) - 1}" if len(rules) > 1 else "") if rules else ""),
         )
     return table
@@ -379,45 +310,45 @@ def _unambiguous(ids: Sequence[str]) -> int:
 def _sheet(held: HeldMessage, events: Sequence[Event], answer: SenderAnswer | None) -> Group:
     """One message, for a person who has to decide: why first."""
     sealed = _sealed(held)
-    title = "A sealed message" if sealed else _line(held.subject) or "(no subject)"
+    title = "A sealed message" if sealed else one_line(held.subject) or "(no subject)"
     parts: list[Any] = [Text(title, style="bold"), Text(held.id, style="dim"), Text("")]
     parts += _section("Why it is held", _why(held))
     if answer is not None and not sealed:
-        said = f"{_CHOICES[answer.choice]} {_time(answer.at)}, by {answer.via}: {answer.reason or '(no reason)'}"
-        parts += _section("What the sender answered", Text(_line(said)))
-    recipients = _table(
+        said = f"{_CHOICES[answer.choice]} {minute(answer.at)}, by {answer.via}: {answer.reason or '(no reason)'}"
+        parts += _section("What the sender answered", Text(one_line(said)))
+    recipients = folding_table(
         "Recipient", "Direction", "Action", "State", "By", "When", "Reason", "Sent to", "SMTP reply"
     )
     for each in held.recipients:
         elsewhere = each.released_to if each.released_to != each.address else ""
-        values = (each.decided_by, _time(each.decided_at), each.reason, elsewhere, each.reply)
+        values = (each.decided_by, minute(each.decided_at), each.reason, elsewhere, each.reply)
         recipients.add_row(
-            Text(_line(each.address)),
+            Text(one_line(each.address)),
             each.direction.value,
             each.action.value,
             _state(each.state),
-            *(Text(_line(value)) for value in values),
+            *(Text(one_line(value)) for value in values),
         )
     parts += _section("Recipients", recipients)
     parts += _section("Message", _frame(held, sealed=sealed))
     if held.attachments and not sealed:
-        attachments = _table("Attachment", "Claimed", "Detected", "Size", "Kind")
+        attachments = folding_table("Attachment", "Claimed", "Detected", "Size", "Kind")
         for item in held.attachments:
             attachments.add_row(
-                Text(_line(item.get("path") or item.get("name", ""))),
-                Text(_line(item.get("claimed", ""))),
-                Text(_line(item.get("detected", ""))),
+                Text(one_line(item.get("path") or item.get("name", ""))),
+                Text(one_line(item.get("claimed", ""))),
+                Text(one_line(item.get("detected", ""))),
                 _size(int(item.get("size", -1))),
-                Text(_line(", ".join(item.get("classes", ())))),
+                Text(one_line(", ".join(item.get("classes", ())))),
             )
         parts += _section("Attachments", attachments)
-    history = _table("When", "What", "Who", "Recipient", "Reason")
+    history = folding_table("When", "What", "Who", "Recipient", "Reason")
     for event in events:
         said = event.reason or str(event.details.get("reply", ""))
         history.add_row(
-            _time(event.at),
+            minute(event.at),
             event.verb.value,
-            *(Text(_line(each)) for each in (event.actor, event.recipient, said)),
+            *(Text(one_line(each)) for each in (event.actor, event.recipient, said)),
         )
     parts += _section("History", history)
     return Group(*parts)
@@ -432,15 +363,15 @@ def _why(held: HeldMessage) -> Group:
         return Group(Text("It is sealed. Only the roles that the policy names may open it."))
     lines: list[Any] = []
     for finding in held.explanation.public().acting():
-        lines.append(Text(_line(finding.say)))
+        lines.append(Text(one_line(finding.say)))
         for item in finding.evidence:
-            where = "" if item.where.endswith(item.name) and item.name else _line(item.name)
-            lines.append(Text(f"  • {' – '.join(each for each in (where, _line(item.where)) if each)}"))
+            where = "" if item.where.endswith(item.name) and item.name else one_line(item.name)
+            lines.append(Text(f"  • {' – '.join(each for each in (where, one_line(item.where)) if each)}"))
         if finding.mend:
-            lines.append(Text(f"  What helps: {_line(finding.mend)}"))
+            lines.append(Text(f"  What helps: {one_line(finding.mend)}"))
         clause = f"{finding.clause}, " if finding.clause else ""
         source = f", {finding.source}" if finding.source else ""
-        lines.append(Text(_line(f"({clause}rule {finding.rule}, {finding.action.value}{source})"), style="dim"))
+        lines.append(Text(one_line(f"({clause}rule {finding.rule}, {finding.action.value}{source})"), style="dim"))
     return Group(*(lines or [Text("No rule says so; it was held by hand.")]))
 
 
@@ -454,7 +385,7 @@ def _frame(held: HeldMessage, *, sealed: bool) -> Table:
         "Envelope sender": "" if sealed else envelope.sender or "<>",
         "Known sender": "" if sealed else held.sender or "nobody: it is not proved who sent this",
         "Client": "" if sealed else client,
-        "Received": f"{_time(held.received_at)} by {held.gateway}, queue id {held.queue_id}",
+        "Received": f"{minute(held.received_at)} by {held.gateway}, queue id {held.queue_id}",
         "Size": _size(held.size),
         "Message-ID": "" if sealed else held.message_id,
         "Support id": held.explanation.support_id,
@@ -464,33 +395,31 @@ def _frame(held: HeldMessage, *, sealed: bool) -> Table:
     }
     for name, value in facts.items():
         if value:
-            table.add_row(Text(name, style="dim"), Text(_line(value)))
+            table.add_row(Text(name, style="dim"), Text(one_line(value)))
     return table
 
 
 def _answer_table(answers: Sequence[_Answer]) -> Table:
-    table = _table("ID", "Recipient", "State", "By", "When", "SMTP reply")
+    table = folding_table("ID", "Recipient", "State", "By", "When", "SMTP reply")
     for answer in answers:
         if answer.held is None:
-            table.add_row(Text(_line(answer.given)), Text(f"not done: {_line(answer.refusal)}", style="bold red"))
+            table.add_row(
+                Text(one_line(answer.given)), Text(f"not done: {one_line(answer.refusal)}", style="bold red")
+            )
             continue
         for each in answer.held.recipients:
             table.add_row(
                 answer.held.id[:_SHORT],
-                Text(_line(each.address)),
+                Text(one_line(each.address)),
                 _state(each.state),
-                Text(_line(each.decided_by)),
-                _time(each.decided_at),
-                Text(_line(each.reply)),
+                Text(one_line(each.decided_by)),
+                minute(each.decided_at),
+                Text(one_line(each.reply)),
             )
     return table
 
 
 # What programs see
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    click.echo(json.dumps(value))
 
 
 def _listed(held: HeldMessage, answer: SenderAnswer | None = None) -> dict[str, Any]:
@@ -551,7 +480,8 @@ def _answer_json(answer: _Answer) -> dict[str, Any]:
     return {"done": True, **_listed(answer.held)}
 
 
-def _event_json(event: Event) -> dict[str, Any]:
+def event_json(event: Event) -> dict[str, Any]:
+    """An event of the audit, as programs get it."""
     return {
         "at": event.at.isoformat(),
         "verb": event.verb.value,

@@ -21,9 +21,9 @@ from gatepost_config.documents import load_policy
 from gatepost_config.errors import ConfigError
 from gatepost_config.settings import Settings
 from gatepost_config.spelling import suggestion
-from gatepost_milter.cli import quarantine as shared
-from gatepost_milter.cli.configured import CannotError
-from gatepost_milter.cli.printed import plain_table
+from gatepost_milter.cli.configured import CannotError, config_option, settings_at
+from gatepost_milter.cli.printed import one_line, plain_table, wide_console
+from gatepost_milter.cli.stored import actor_option, json_option, login, store_at
 from gatepost_milter.policy.identity import in_school
 from gatepost_milter.policy.standing import BLOCKED
 from gatepost_quarantine.rulings import Ruling, RulingKind
@@ -60,9 +60,9 @@ def _about(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--file", "file", default="", help="A file's SHA-256, or the path of a copy of it."),
         click.option("--recipient", default="", help="A recipient's mailbox, or @domain."),
         click.option("--sender", default="", help="A sender's mailbox, or @domain."),
-        shared._actor,
-        shared._json,
-        shared._config,
+        actor_option,
+        json_option,
+        config_option,
     ):
         command = option(command)
     return command
@@ -98,8 +98,8 @@ def add_block(**given: Any) -> None:
 
 
 @exemption.command("list", epilog="Example: gatepost exemption list --all --json")
-@shared._config
-@shared._json
+@config_option
+@json_option
 @click.option("--all", "over", is_flag=True, help="Also those that are over.")
 def list_exemptions(config: Path, as_json: bool, over: bool) -> None:
     """List the exemptions in force, oldest first."""
@@ -107,8 +107,8 @@ def list_exemptions(config: Path, as_json: bool, over: bool) -> None:
 
 
 @block.command("list", epilog="Example: gatepost block list")
-@shared._config
-@shared._json
+@config_option
+@json_option
 @click.option("--all", "over", is_flag=True, help="Also those that are over.")
 def list_blocks(config: Path, as_json: bool, over: bool) -> None:
     """List the blocks in force, oldest first."""
@@ -121,10 +121,10 @@ _why_ended = click.option("--reason", required=True, help="Why, for the record."
 
 @exemption.command("end", epilog="Example: gatepost exemption end 3f9a01bc --reason 'The catalogue has gone out'")
 @_ruling_id
-@shared._config
-@shared._json
+@config_option
+@json_option
 @_why_ended
-@shared._actor
+@actor_option
 def end_exemption(ruling_id: str, config: Path, as_json: bool, reason: str, actor: str) -> None:
     """End an exemption before its time. Exit code 1 if there is none of that id."""
     _end(RulingKind.EXEMPT, ruling_id, config, as_json=as_json, reason=reason, actor=actor)
@@ -132,10 +132,10 @@ def end_exemption(ruling_id: str, config: Path, as_json: bool, reason: str, acto
 
 @block.command("end", epilog="Example: gatepost block end 3f9a01bc --reason 'New password set'")
 @_ruling_id
-@shared._config
-@shared._json
+@config_option
+@json_option
 @_why_ended
-@shared._actor
+@actor_option
 def end_block(ruling_id: str, config: Path, as_json: bool, reason: str, actor: str) -> None:
     """End a block before its time; what it has held stays held. Exit code 1 if there is none of that id."""
     _end(RulingKind.BLOCK, ruling_id, config, as_json=as_json, reason=reason, actor=actor)
@@ -154,7 +154,7 @@ def _add(
     reason: str,
     rule: str = "",
 ) -> None:
-    settings = shared._settings(config)
+    settings = settings_at(config)
     if rule:
         _require_rule(settings, rule)
     now = datetime.now(UTC)
@@ -166,7 +166,7 @@ def _add(
             recipient=_who(recipient, settings),
             sha256=_digest(file),
             reason=reason,
-            actor=actor or shared._login(),
+            actor=actor or login(),
             made_at=now,
             expires_at=ends(until, now=now, zone=ZoneInfo(settings.school.timezone)),
         )
@@ -174,7 +174,7 @@ def _add(
         raise click.UsageError(str(error)) from None
     if kind is RulingKind.EXEMPT and sender and not in_school(sender, settings):
         click.echo("gatepost: nothing proves who sent mail from outside; no sender there is exempt", err=True)
-    with shared._store(config) as (store, _settings):
+    with store_at(config) as (store, _settings):
         try:
             store.add_ruling(ruling)
         except ConflictError as error:
@@ -183,14 +183,14 @@ def _add(
 
 
 def _list(kind: RulingKind, config: Path, *, as_json: bool, over: bool) -> None:
-    with shared._store(config) as (store, settings):
+    with store_at(config) as (store, settings):
         _show(store.rulings(kind=kind, over=over), settings, as_json=as_json)
 
 
 def _end(kind: RulingKind, ruling_id: str, config: Path, *, as_json: bool, reason: str, actor: str) -> None:
-    with shared._store(config) as (store, settings):
+    with store_at(config) as (store, settings):
         try:
-            ended = store.end_ruling(ruling_id, kind=kind, actor=actor or shared._login(), reason=reason)
+            ended = store.end_ruling(ruling_id, kind=kind, actor=actor or login(), reason=reason)
         except NotFoundError as error:
             click.echo(f"gatepost: {error}", err=True)
             sys.exit(1)
@@ -261,9 +261,9 @@ def _show(rulings: Sequence[Ruling], settings: Settings, *, as_json: bool) -> No
         if not each.in_force(now):
             until += f" (ended by {each.ended_by})" if each.ended_at else " (over)"
         cells = (each.id, each.about, each.rule, until, each.actor, each.reason)
-        table.add_row(*(Text(shared._line(cell)) for cell in cells))
+        table.add_row(*(Text(one_line(cell)) for cell in cells))
     if rulings:
-        shared._console().print(table)
+        wide_console().print(table)
     else:
         click.echo("There are none.")
 

@@ -11,21 +11,12 @@ import click
 from gatepost_config import logs
 from gatepost_config.documents import load_settings
 from gatepost_config.errors import ConfigError
-from gatepost_config.settings import DEFAULT_PATH
-from gatepost_milter.cli.configured import CannotError
+from gatepost_milter.cli.configured import CannotError, config_option
 from gatepost_quarantine.store import StoreError
-
-_config = click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    default=DEFAULT_PATH,
-    show_default=True,
-    help="The settings file.",
-)
 
 
 @click.command(epilog="Example: gatepost milter --config /etc/gatepost/gatepost.yaml")
-@_config
+@config_option
 def milter(config: Path) -> None:
     """Run the milter that Postfix talks to, until SIGTERM.
 
@@ -44,7 +35,7 @@ def milter(config: Path) -> None:
 
 
 @click.command(epilog="Example: gatepost courier --config /etc/gatepost/gatepost.yaml")
-@_config
+@config_option
 def courier(config: Path) -> None:
     """Run the courier, which sends what is owed: notices and released messages.
 
@@ -61,7 +52,7 @@ def courier(config: Path) -> None:
 
 
 @click.command(epilog="Example: gatepost pages --config /etc/gatepost/gatepost.yaml")
-@_config
+@config_option
 def pages(config: Path) -> None:
     """Run the sender pages, where people answer about mail of theirs that is held, until SIGTERM.
 
