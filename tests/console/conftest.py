@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import sync_playwright
+from starlette.applications import Starlette
 from support.console import Desk
+
+from gatepost_config.documents import load_settings
+from gatepost_quarantine.console.web import application
 
 CHROMIUM = Path("/usr/bin/chromium")
 
@@ -20,6 +24,18 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     made.people()
     yield made
     made.store.close()
+
+
+@pytest.fixture
+def app(desk: Desk, tmp_path: Path) -> Starlette:
+    """The console of a school whose settings are a file, as the child needs them."""
+    file = tmp_path / "gatepost.yaml"
+    file.write_text(
+        "school: {name: Park School, domains: [school.example]}\npolicy: kings-college\n"
+        f"store: {{url: 'sqlite:///{tmp_path / 'quarantine.db'}', free_floor: 0}}\n"
+    )
+    settings = load_settings(file)
+    return application(settings, store=desk.store, review=desk.review, reader=desk.reader)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The console in a real browser: the keyboard alone, accessibility in both themes, and hostile mail."""
+"""The console in a real browser: the keyboard alone, hostile mail, and what outlives a moment."""
 
 from __future__ import annotations
 
@@ -8,66 +8,17 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import BrowserContext, Dialog, Page, Request, expect
-from support.console import PASSWORD, Desk, safeguarding, school_week, sealed, served
+from playwright.sync_api import expect
+from support.browser import Watched, violations
+from support.console import PASSWORD, Desk, safeguarding, school_week, served
 from support.quarantine import MESSAGE, held
 
 from gatepost_quarantine.audit import Verb
-from gatepost_quarantine.cases import Case, CaseKind
 from gatepost_quarantine.held import HeldMessage, State
-from gatepost_quarantine.review import Mark
-from gatepost_quarantine.rulings import Ruling, RulingKind
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 
-AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 PICTURE_LIMIT = 300_000
-
-
-class Watched:
-    """A browser window that remembers what it asked for, what failed, and every dialogue that a script opened."""
-
-    def __init__(self, context: BrowserContext, url: str) -> None:
-        self.url = url
-        self.asked: list[str] = []
-        self.stopped: list[str] = []
-        self.errors: list[str] = []
-        self.dialogues: list[str] = []
-        self.page: Page = context.new_page()
-        self.page.set_default_timeout(45_000)
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("requestfailed", self._failed)
-        self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("dialog", self._opened)
-
-    def go(self, path: str) -> Page:
-        """Open a page of the console."""
-        self.page.goto(self.url + path)
-        return self.page
-
-    def sign_in(self, name: str) -> None:
-        """Sign in with the keyboard."""
-        self.go("/sign-in").locator("input[name=name]:focus").wait_for()
-        self.page.keyboard.type(name)
-        self.page.keyboard.press("Tab")
-        self.page.keyboard.type(PASSWORD)
-        self.page.keyboard.press("Enter")
-        self.page.wait_for_url(re.compile(r"/(queue|overview)$"))
-
-    def outside(self) -> list[str]:
-        """What the browser asked of anybody but the console, and the policy did not stop within the browser."""
-        left = [each for each in self.asked if each not in self.stopped]
-        return [each for each in left if not each.startswith((self.url, "about:"))]
-
-    def _opened(self, dialogue: Dialog) -> None:
-        self.dialogues.append(dialogue.message)
-        dialogue.dismiss()
-
-    def _failed(self, request: Request) -> None:
-        # Chromium reports what the page's policy forbids as a request, too; it is made up, and never sent.
-        if "csp" in (request.failure or "").lower():
-            self.stopped.append(request.url)
 
 
 @pytest.fixture
@@ -140,82 +91,6 @@ def test_keys_can_be_switched_off_and_never_act_while_typing(desk: Desk, window:
     page.keyboard.press("Escape")
     page.keyboard.press("j")
     assert page.evaluate("document.activeElement.closest('tr')") is None
-
-
-def test_every_page_passes_axe(desk: Desk, chromium: Chromium) -> None:
-    """No violation, in both widths and both themes; what is sealed, refused or empty is looked at too."""
-    kept = school_week(desk, count=14)
-    desk.keep(sealed())
-    rule = "executable-attachment"
-    desk.review.mark(Mark(held_id=kept[0].id, rule=rule, actor="rita", note="", at=kept[0].received_at))
-    desk.store.legal_hold(kept[4].id, actor="rita", reason="Claim of 3 May")
-    case = desk.store.open_case(
-        Case(kind=CaseKind.BREACH, title="Lunch fraud", queue="it-support", opened_by="rita", held=(kept[0].id,))
-    )
-    until = desk.clock().replace(year=2099)
-    exempt = Ruling(
-        kind=RulingKind.EXEMPT, rule="r", recipient="a@b.example", reason="x", actor="a", expires_at=until
-    )
-    desk.store.add_ruling(exempt)
-    desk.review.choose("local:rita", "filter", "Lunches", "q=lunch")
-    desk.review.doom(kept[1].id, actor="rita", reason="", due_at=until)
-    one, two = kept[0].id, kept[2].id
-    pages = [
-        "/queue", "/queue?tab=all&q=invoice&rule=executable-attachment", "/queue?q=nothing",
-        f"/held/{one}", f"/held/{kept[1].id}", f"/held/{kept[5].id}", f"/act?verb=release&id={one}",
-        f"/act?verb=deny&id={one}&id={two}", f"/act?verb=delete&id={one}", f"/act?verb=mark&id={one}",
-        f"/act?verb=pass-on&id={one}", f"/act?verb=legal-hold&id={one}", f"/held/{kept[4].id}",
-        f"/held/{one}/exempt", f"/held/{one}/block", f"/held/{one}/case", "/rulings?over=1", "/cases",
-        f"/cases/{case.id}", "/overview", "/policy", f"/held/{one}/raw", f"/held/{one}/body",
-        "/held/none",
-    ]  # fmt: skip
-    found: list[str] = []
-    with served(desk.app) as url:
-        for width in (1280, 390):
-            context = chromium.new_context(viewport={"width": width, "height": 800}, reduced_motion="reduce")
-            window = Watched(context, url)
-            found += _violations(window.go("/sign-in"), f"/sign-in {width}")
-            window.sign_in("rita")
-            for path in pages:
-                found += _violations(window.go(path), f"{path} {width}")
-            page = window.go(f"/held/{one}")
-            page.click("#open-body")
-            page.wait_for_selector("pre.mail")
-            for summary in page.locator("main details > summary").all():
-                summary.click()
-            found += _violations(page, f"open message {width}")
-            for tools in page.locator(".drop > summary").all():
-                tools.click()
-                found += _violations(page, f"tools {width}")
-            page.click(".me summary")
-            found += _violations(page, f"menu {width}")
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, (
-                f"{width}: wider than the window"
-            )
-            context.close()
-        context = chromium.new_context(reduced_motion="reduce")
-        window = Watched(context, url)
-        window.sign_in("adm")
-        found += _violations(window.go("/accounts"), "/accounts")
-        found += _violations(window.go("/try"), "/try")
-        context.close()
-    assert found == []
-
-
-def _violations(page: Page, where: str) -> list[str]:
-    # Evaluated by the debugger, which our own policy does not bind. The dark theme changes nothing but colours.
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = []
-    for theme, only in (("light", "{}"), ("dark", "{runOnly: ['color-contrast', 'link-in-text-block']}")):
-        page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
-        result = page.evaluate(f"axe.run(document, {{iframes: false, ...{only}}})")
-        assert result["passes"], "axe looked at nothing"
-        found += [
-            f"{where} {theme}: {each['id']}: {each['help']}: {each['nodes'][0]['html'][:200]}"
-            for each in result["violations"]
-        ]
-    page.emulate_media(color_scheme="light")
-    return found
 
 
 HOSTILE = (
@@ -382,7 +257,7 @@ def test_the_end_of_a_sign_in_is_told_and_what_was_typed_outlives_it(tmp_path: P
         page = window.go(f"/held/{message.id}")
         dialogue = page.get_by_role("alertdialog", name="Are you still there?")
         expect(dialogue).to_be_visible()
-        assert _violations(page, "the end of a sign-in") == []
+        assert violations(page, "the end of a sign-in") == []
         with page.expect_response("**/session") as answer:
             page.keyboard.press("Enter")
         assert answer.value.request.method == "POST"

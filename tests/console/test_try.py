@@ -2,38 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from starlette.applications import Starlette
-from support.console import Browser, Desk, safeguarding, sealed
+from support.console import WITH_PROGRAM, Browser, Desk, safeguarding, sealed
 from support.quarantine import held
 
-from gatepost_config.documents import load_settings
 from gatepost_quarantine.audit import Verb
 from gatepost_quarantine.console import trial
-from gatepost_quarantine.console.web import application
 from gatepost_quarantine.review import Sight, Wanted
-
-LETTER = (
-    b"From: Supplier <sales@supplier.example>\r\nTo: teacher@school.example\r\nSubject: Update\r\n"
-    b"Message-ID: <u@supplier.example>\r\nDate: Mon, 2 Nov 2026 09:00:00 +0000\r\nMIME-Version: 1.0\r\n"
-    b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nHere it is.\r\n"
-    b"--b\r\nContent-Type: application/octet-stream; name=update.exe\r\n"
-    b"Content-Disposition: attachment; filename=update.exe\r\n\r\nMZ program\r\n--b--\r\n"
-)
-
-
-@pytest.fixture
-def app(desk: Desk, tmp_path: Path) -> Starlette:
-    """The console of a school whose settings are a file, as the child needs them."""
-    file = tmp_path / "gatepost.yaml"
-    file.write_text(
-        "school: {name: Park School, domains: [school.example]}\npolicy: kings-college\n"
-        f"store: {{url: 'sqlite:///{tmp_path / 'quarantine.db'}', free_floor: 0}}\n"
-    )
-    settings = load_settings(file)
-    return application(settings, store=desk.store, review=desk.review, reader=desk.reader)
 
 
 def signed_in(app: Starlette, name: str) -> Browser:
@@ -56,7 +32,7 @@ def uploaded(browser: Browser, content: bytes, **fields: str) -> tuple[int, str]
 
 def test_an_uploaded_message_gets_its_verdict_its_findings_and_its_parts(app: Starlette, desk: Desk) -> None:
     """Judged by the same program as mail in flight; nothing of it stays."""
-    code, page = uploaded(signed_in(app, "pat"), LETTER)
+    code, page = uploaded(signed_in(app, "pat"), WITH_PROGRAM)
     assert code == 200
     assert "Verdict: quarantine" in page
     assert "update.exe" in page
@@ -68,7 +44,7 @@ def test_an_uploaded_message_gets_its_verdict_its_findings_and_its_parts(app: St
 
 def test_a_held_message_is_tried_without_telling_what_is_in_it(app: Starlette, desk: Desk) -> None:
     """A policy editor sees which rules fire, and that they looked is in the history."""
-    message = desk.keep(held(LETTER), LETTER)
+    message = desk.keep(held(WITH_PROGRAM), WITH_PROGRAM)
     pat = signed_in(app, "pat")
     page = pat.post(f"/held/{message.id}/try", {}).text
     assert "Verdict: quarantine" in page
@@ -93,13 +69,13 @@ def test_an_upload_is_bounded_checked_and_only_for_those_who_may(
     pat = signed_in(app, "pat")
     assert uploaded(pat, b"x" * 3000)[0] == 413
     assert uploaded(pat, b"")[0] == 409
-    assert uploaded(pat, LETTER, sender="--policy=/etc/passwd")[0] == 409
-    assert uploaded(pat, LETTER, csrf="made up")[0] == 403
-    assert uploaded(signed_in(app, "rita"), LETTER)[0] in (403, 415)
+    assert uploaded(pat, WITH_PROGRAM, sender="--policy=/etc/passwd")[0] == 409
+    assert uploaded(pat, WITH_PROGRAM, csrf="made up")[0] == 403
+    assert uploaded(signed_in(app, "rita"), WITH_PROGRAM)[0] in (403, 415)
 
 
 def test_what_cannot_be_judged_is_said_not_shown_as_a_failure_of_ours(desk: Desk) -> None:
     """Without a settings file there is nothing to judge by."""
-    code, page = uploaded(desk.browser("pat"), LETTER)
+    code, page = uploaded(desk.browser("pat"), WITH_PROGRAM)
     assert code == 200
     assert "this console runs without a settings file" in page

@@ -33,6 +33,15 @@ from gatepost_quarantine.sql import SqlReview, SqlStore, open_review
 
 PASSWORD = "correct horse battery"
 
+WITH_PROGRAM = (
+    b"From: Supplier <sales@supplier.example>\r\nTo: teacher@school.example\r\nSubject: Update\r\n"
+    b"Message-ID: <u@supplier.example>\r\nDate: Mon, 2 Nov 2026 09:00:00 +0000\r\nMIME-Version: 1.0\r\n"
+    b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nHere it is.\r\n"
+    b"--b\r\nContent-Type: application/octet-stream; name=update.exe\r\n"
+    b"Content-Disposition: attachment; filename=update.exe\r\n\r\nMZ program\r\n--b--\r\n"
+)
+"""A letter that every policy stops."""
+
 ROLES = {
     "vic": ("viewer",),
     "rita": ("reviewer",),
