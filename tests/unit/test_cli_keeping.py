@@ -6,7 +6,7 @@ import hashlib
 import json
 import sqlite3
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,14 +25,6 @@ from gatepost_quarantine.sql import SqlStore, open_store
 
 GATEWAY = "mx1.school.example"
 Run = Callable[..., Result]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqlStore]:
-    """The store that the commands open too."""
-    opened = open_store(Store(url=f"sqlite:///{tmp_path / 'quarantine.db'}", free_floor=0), gateway=GATEWAY)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +14,16 @@ from click.testing import CliRunner, Result
 from support.quarantine import MESSAGE, chunks, explanation, finding, held, hold_event, recipient
 from support.senders import LETTER, waiting
 
-from gatepost_config.settings import Store
 from gatepost_config.words import Action, Direction, Evidence
 from gatepost_milter.cli import main
 from gatepost_quarantine.audit import Verb
 from gatepost_quarantine.held import Choice, HeldMessage, HeldRecipient, NoticeKind, SenderAnswer, State
-from gatepost_quarantine.sql import SqlStore, open_store
+from gatepost_quarantine.sql import SqlStore
 from gatepost_quarantine.store import NotFoundError, OwedNotice, OwedRelease
 
 TEACHER = "teacher@school.example"
 HEAD = "head@school.example"
 Run = Callable[..., Result]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqlStore]:
-    """The store that the commands open too."""
-    opened = open_store(
-        Store(url=f"sqlite:///{tmp_path / 'quarantine.db'}", free_floor=0), gateway="mx1.school.example"
-    )
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

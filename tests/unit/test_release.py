@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import threading
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import dkim
@@ -24,12 +23,12 @@ from support.quarantine import MESSAGE, chunks, held, recipient
 from support.smtp import Sink
 
 from gatepost_config.settings import Courier as CourierSettings
-from gatepost_config.settings import School, Settings, Store
+from gatepost_config.settings import School, Settings
 from gatepost_quarantine import release
 from gatepost_quarantine.courier import Courier
 from gatepost_quarantine.held import Envelope, HeldMessage
 from gatepost_quarantine.smtp import stuffed
-from gatepost_quarantine.sql import SqlStore, open_store
+from gatepost_quarantine.sql import SqlStore
 
 FOLDED = (
     b"From:\tSupplier\r\n\t<sales@supplier.example>\r\n"
@@ -52,16 +51,6 @@ INTERNATIONAL = (
 def key() -> rsa.RSAPrivateKey:
     """A key to sign with."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqlStore]:
-    """An open store."""
-    opened = open_store(
-        Store(url=f"sqlite:///{tmp_path / 'quarantine.db'}", free_floor=0), gateway="mx1.school.example"
-    )
-    yield opened
-    opened.close()
 
 
 def signed(message: bytes, key: rsa.RSAPrivateKey, *, canonical: bytes) -> bytes:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from pathlib import Path as FilePath
 from typing import Any, Literal
 
 import pytest
@@ -14,7 +13,6 @@ from support.gates import HEADERS, Judge, Keeper, OwnMail, inspection, transacti
 from support.quarantine import chunks
 from support.senders import ANNA, LETTER, TEACHER, exposed, waiting
 
-from gatepost_config import settings as configured
 from gatepost_config.settings import Courier, School, SenderPages, Settings
 from gatepost_config.words import Action, Direction
 from gatepost_milter.gate import Gate
@@ -25,7 +23,7 @@ from gatepost_milter.returns import Returns, spoken
 from gatepost_milter.spool import Spool
 from gatepost_milter.transaction import Transaction, header_block
 from gatepost_quarantine.held import Choice, HeldMessage, State
-from gatepost_quarantine.sql import SqlStore, open_store
+from gatepost_quarantine.sql import SqlStore
 from gatepost_quarantine.store import OwedNotice
 from gatepost_quarantine.tokens import (
     NOTICE_HEADER,
@@ -43,15 +41,6 @@ from gatepost_quarantine.tokens import (
 KNOWN = Sender(mailbox=TEACHER, known=True, via="login")
 FIELDS = ((b"Received", b" from pc\n    by mx1"), *HEADERS)
 BODY = b"Hello\r\n"
-
-
-@pytest.fixture
-def store(tmp_path: FilePath) -> Iterator[SqlStore]:
-    """A store in a file."""
-    url = f"sqlite:///{tmp_path / 'quarantine.db'}"
-    opened = open_store(configured.Store(url=url, free_floor=0), gateway="mx1.school.example")
-    yield opened
-    opened.close()
 
 
 def returns(store: SqlStore, *, way: Literal["listeners", "front-door"] = "front-door") -> Returns:
