@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 import random
 import re
 import time
@@ -76,6 +77,43 @@ def test_clean_encodings_have_one_reading(content: bytes) -> None:
     assert (b"a", content) in encodings.embedded(uu(content, b"a").replace(b"\n", b"\r\n"))
 
 
+@st.composite
+def _nearly_faultless(draw: st.DrawFn) -> bytes:
+    """Base64 in lines of one length, of which at most a few bytes are wrong."""
+    letters = base64.b64encode(draw(st.binary(max_size=150)))
+    width, ending = draw(st.sampled_from([4, 8, 10, 400])), draw(st.sampled_from([b"\n", b"\r\n"]))
+    lines = [letters[at : at + width] for at in range(0, len(letters), width)]
+    data = bytearray(ending.join(lines) + draw(st.sampled_from([b"", ending, ending * 3, b"\n" * 1100])))
+    for _ in range(draw(st.integers(0, 2))):
+        at = draw(st.integers(0, len(data)))
+        wrong = draw(
+            st.sampled_from([b"", b"=", b"==", b"\n", b"\r\n", b"A", b"AA==", b"AAA=", b"!", b"\0", b" "])
+        )
+        data[at : at + draw(st.integers(0, 4))] = wrong
+    return bytes(data)
+
+
+@settings(max_examples=600, deadline=None)
+@given(_nearly_faultless(), st.sampled_from([1, 4, 24, 100, 500]), st.binary(max_size=3), st.binary(max_size=3))
+def test_faultless_base64_is_what_the_long_way_shows(data: bytes, piece: int, before: bytes, after: bytes) -> None:
+    """What is decoded quickly, in pieces or whole, has no other reading; pieces miss nothing but long lines."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encodings, "_clean_base64", lambda _: None)
+        longer = encodings.decode(data, "base64")
+    whole = _faultless(data, max(len(data), 1))
+    within = _faultless(before + data + after, piece, len(before), len(before) + len(data))
+    assert whole is None or longer == [("base64", whole)]
+    assert within is None or within == whole
+    assert whole is None or within is not None or max(map(len, data.splitlines())) > piece
+
+
+def _faultless(data: bytes, piece: int, start: int = 0, end: int | None = None) -> bytes | None:
+    try:
+        return b"".join(encodings.faultless(data, start, len(data) if end is None else end, piece=piece))
+    except encodings.FaultyError:
+        return None
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, 3), st.data())
 def test_one_scrap_does_not_hide_a_program(field: int, data: st.DataObject) -> None:
@@ -127,6 +165,7 @@ def test_hostile_messages_cost_bounded_time(name: str) -> None:
     assert len(reading.defects) < 500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "code"),
     [("many-parts", "too-many-parts"), ("nested-multiparts", "too-deep"), ("nested-messages", "too-deep"),

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import base64
 import json
+import mmap
 import random
+import re
 import struct
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support import files
 from support.corpus.hostile import CASES
 
-from gatepost_milter.inspection import detect, filetypes, inspector, reader, settled, sight, wire
+from gatepost_milter.inspection import (
+    detect,
+    filetypes,
+    inspector,
+    marks,
+    reader,
+    settled,
+    sight,
+    unopened,
+    wire,
+)
 from gatepost_milter.inspection.containers import archived, cards, hypertext, mail, richtext, squeezed, texts, tnef
 from gatepost_milter.inspection.containers.walk import Budget, Scratch
 from gatepost_milter.inspection.model import Attachment, Leaf
@@ -27,6 +40,14 @@ _BOUNDS = wire.Bounds(depth=12, members=5000, expanded=512 * 1024 * 1024, texts=
 _TYPE = "application/octet-stream"
 _PICTURES = (b"\xff\xd8\xff\xe0\0\x10JFIF\0", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"GIF89a\1\0\1\0")
 _MAGIC = Path("/usr/lib/file/magic.mgc")
+
+# What is opened behind other data: marks with what has to follow them.
+_BEHIND = (
+    b"7z\xbc\xaf\x27\x1c\0\4",
+    b"Rar!\x1a\7\1\0",
+    b"MSCF\0\0\0\0abcd\0\0\0\0abcd\0\0\0\0\3\1",
+    struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 0, 0, 0, 0, 0),
+)
 
 # Every mark by which something here opens a file, where it stands; and pieces that make some of them count.
 _MARKS = (
@@ -40,10 +61,8 @@ _MARKS = (
     *((at, b"\xcd\x21") for at in (2, 4, 5, 7, 10, 13, 18, 23, 30, 70)),
     (0, files.windows_program()[:140]),
     (0, files.linux_program()[:64]),
-    (5000, b"7z\xbc\xaf\x27\x1c\0\4"),
-    (5000, b"Rar!\x1a\7\1\0"),
-    (5000, b"MSCF\0\0\0\0abcd\0\0\0\0abcd\0\0\0\0\3\1"),
-    (-22, struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 0, 0, 0, 0, 0)),
+    *((5000, mark) for mark in _BEHIND[:-1]),
+    (-22, _BEHIND[-1]),
     (-512, b"koly\0\0\0\4"),
 )
 
@@ -181,15 +200,115 @@ def test_claims_agree(claimed: str) -> None:
         _encoded(_PICTURES[0] + files.noise(6000) + b"7z\xbc\xaf\x27\x1c\0\4" + files.noise(600)),
         _encoded(_PICTURES[1] + b"%PDF-1.4" + files.noise(6000)),
         _encoded(files.noise(6000))[:4000] + b"!!" + _encoded(files.noise(6000))[4000:],
-        _encoded(b"\xaa\x55" + files.noise(2 * settled._MOST)),
+        base64.b64encode(files.noise(120_000)) + b"\r\n" + base64.b64encode(files.noise(90_000)),
         _encoded(b"plain words " * 1000),
         b"",
     ],
-    ids=["zip behind noise", "7z behind a picture", "pdf in a picture", "broken base64", "large", "text", "empty"],
+    ids=[
+        "zip behind noise",
+        "7z behind a picture",
+        "pdf in a picture",
+        "broken base64",
+        "long lines",
+        "text",
+        "empty",
+    ],
 )
 def test_doubt_is_left_to_the_inspector(encoded: bytes) -> None:
     """Nothing that could hold a file, and nothing read in two ways, is settled."""
     assert settled.attachments(encoded, [_leaf(encoded, "a.dat")]) is None
+
+
+_SIZE = 230_000  # bytes of a file that is decoded in many pieces, and whose middle ``detect`` does not get to see
+_SMALL_PIECE = 24 * 1024
+_NEARER = 150_000
+
+
+@pytest.fixture
+def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is true of large files, shown on files that an inspector looks through in no time."""
+    monkeypatch.setattr(settled, "_PIECE", _SMALL_PIECE)
+    monkeypatch.setattr(marks, "FAR", _NEARER)
+
+
+@pytest.mark.usefixtures("_small_pieces")
+@pytest.mark.parametrize("start", [b"\xaa\x55", *_PICTURES])
+def test_every_mark_agrees_in_large_files(start: bytes) -> None:
+    """Each mark in its place, at the seam of two pieces, in the middle and at the end of a file of many pieces."""
+    noise = files.noise(_SIZE)
+    step = _SMALL_PIECE // 76 * 57
+    edges = [at + beside for at in (5 * step, _SIZE // step * step, _NEARER) for beside in range(-8, 2)]
+    anywhere = [1, 7000, *edges, _SIZE // 2, _NEARER + 20_000, _SIZE - 60_000, _SIZE - 40]
+    fixed = [(at, mark) for at, pattern, _ in unopened._FRONT if (mark := _letters(pattern))]
+    found = [(len(noise) + at, mark) for at, pattern, _ in unopened._BACK if (mark := _letters(pattern))]
+    behind = [(at, mark) for mark in _BEHIND for at in anywhere]
+    settled_ones = 0
+    for at, mark in (*_MARKS, *fixed, *found, *behind):
+        content = bytearray(start + noise[len(start) :])
+        content[at : at + len(mark) if at >= 0 else None] = mark
+        encoded = _encoded(bytes(content))
+        settled_ones += _agrees(encoded, _leaf(encoded, "a.dat"))
+    assert settled_ones
+
+
+def _letters(pattern: bytes) -> bytes:
+    """The bytes that a pattern without any choice stands for, nothing for others."""
+    return pattern if re.fullmatch(rb"[A-Za-z0-9_-]+", pattern) else b""
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    start=st.sampled_from([b"\xaa\x55", *_PICTURES]),
+    mark=st.sampled_from([*_BEHIND, b"CD001", b"_BHRfS_M", b"koly"]),
+    at=st.integers(8, _SIZE - 8),
+    size=st.integers(_SIZE - 80_000, _SIZE),
+    width=st.sampled_from([4, 60, 76, 1024]),
+    ending=st.sampled_from([b"\n", b"\r\n"]),
+)
+@pytest.mark.usefixtures("_small_pieces")
+def test_marks_anywhere_in_large_files_agree(
+    start: bytes, mark: bytes, at: int, size: int, width: int, ending: bytes
+) -> None:
+    """Wherever a mark stands and however long the lines are, pieces show what the whole shows."""
+    content = bytearray(start + files.noise(size))
+    content[at : at + len(mark)] = mark
+    letters = base64.b64encode(content)
+    encoded = ending.join(letters[line : line + width] for line in range(0, len(letters), width))
+    _agrees(encoded, _leaf(encoded, "a.dat"))
+
+
+def test_what_points_into_the_middle_is_left_to_the_inspector() -> None:
+    """A program behind an empty line and a partition table say themselves where the rest of them stands."""
+    noise = files.noise(_SIZE)
+    disk = bytearray(_PICTURES[0] + noise)
+    disk[446:512] = struct.pack("<B3xB3xII", 0x80, 7, 400, 1) + bytes(48) + b"\x55\xaa"
+    for content in (b"\r\n" + noise, bytes(disk)):
+        assert sight.opinion(content)
+        encoded = _encoded(content)
+        assert settled.attachments(encoded, [_leaf(encoded, "a.dat")]) is None
+
+
+def test_what_detect_looks_at_is_left_in() -> None:
+    """A file without its middle has all bytes at which marks are looked for at their places."""
+    reach = max(at + 64 for at, _, _ in unopened._FRONT)
+    assert max(reach, 32768 + 20480) <= settled._FRONT
+    assert settled._BACK >= marks.ZIP_TAIL > unopened._SECTOR
+
+
+def test_large_pictures_are_settled_without_their_bytes_in_memory() -> None:
+    """Photographs are what most large mail is made of; of each, one piece at a time is held."""
+    encoded = _encoded(_PICTURES[0] + files.noise(6_000_000))
+    leaf = _leaf(encoded, "Foto.jpg")
+    with mmap.mmap(-1, len(encoded)) as spooled:
+        spooled.write(encoded)
+        tracemalloc.start()
+        try:
+            found = settled.attachments(spooled, [leaf, leaf])
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert found == _inspector_says(encoded, leaf).attachments * 2
+    assert peak < 1024 * 1024
 
 
 def test_one_file_in_doubt_leaves_all_to_the_inspector() -> None:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Iterator
 
 import pybase64
+
+from gatepost_milter.inspection.marks import Buffer
 
 _FOREIGN = re.compile(rb"[^A-Za-z0-9+/=\s]")
 _PADDING_INSIDE = re.compile(rb"=\s*[A-Za-z0-9+/]")
@@ -94,36 +97,64 @@ def _base64(data: bytes) -> Decoded:
     return _different(results)
 
 
-def _clean_base64(data: bytes) -> bytes | None:
-    """The content of faultless base64, None for any other.
+class FaultyError(ValueError):
+    """Base64 is not faultless."""
+
+
+def faultless(data: Buffer, start: int, end: int, *, piece: int) -> Iterator[bytes]:
+    """The content of faultless base64 from ``start`` to ``end``, decoded in pieces of about ``piece`` letters.
 
     Faultless is: lines of one length that holds whole bytes, their breaks where that length puts them, padding at
     the end alone. The lenient decoder leaves out what it does not know; it left out nothing but those breaks if
-    the count of letters fits the count of bytes. None of this looks at a line by itself.
+    the count of letters fits the count of bytes. None of this looks at a line by itself. Raises FaultyError where
+    a piece shows that it is something else, or a line is longer than a piece; then what came before counts for
+    nothing either.
     """
-    padding = data.find(b"=")
-    if padding >= 0 and data[padding:].translate(None, b"\r\n") not in (b"=", b"=="):
-        return None
-    tail = data[-1024:]
-    size = len(data) - len(tail) + len(tail.rstrip(b"\r\n"))
-    letters = size
-    first_break = data.find(b"\n", 0, size)
-    if first_break >= 0:
-        ending = b"\r\n" if data[first_break - 1 : first_break] == b"\r" else b"\n"
-        stride = first_break + 1
-        width = stride - len(ending)
-        breaks = (size - 1) // stride
-        if width % 4 or width <= 0:
-            return None
-        for at, byte in enumerate(ending):
-            if data[width + at : breaks * stride : stride] != bytes([byte]) * breaks:
-                return None
-        letters = size - breaks * len(ending)
+    tail = max(start, end - 1024)
+    stop = tail + len(data[tail:end].rstrip(b"\r\n"))
+    width, ending = _lines(data, start, stop, piece)
+    stride = width + len(ending)
+    step = max(piece // width, 1) * stride
+    with memoryview(data) as view:
+        for at in range(start, stop, step):
+            until = min(at + step, stop)
+            padding = data.find(b"=", at, until)
+            if padding >= 0 and data[padding:end].translate(None, b"\r\n") not in (b"=", b"=="):
+                raise FaultyError
+            breaks = (until - at) // stride
+            for place, byte in enumerate(ending, at + width):
+                if data[place : at + breaks * stride : stride] != bytes([byte]) * breaks:
+                    raise FaultyError
+            try:
+                decoded = pybase64.b64decode(view[at:until])
+            except (binascii.Error, ValueError):
+                raise FaultyError from None
+            if until - at - breaks * len(ending) != (len(decoded) + 2) // 3 * 4:
+                raise FaultyError
+            yield decoded
+
+
+def _lines(data: Buffer, start: int, stop: int, piece: int) -> tuple[int, bytes]:
+    """The letters of a line and what ends it, by the first one; what has no lines is cut as if it had.
+
+    Raises FaultyError if a line holds no whole bytes, or more than a piece.
+    """
+    first_break = data.find(b"\n", start, stop)
+    if first_break < 0:
+        return max(piece // 4, 1) * 4, b""
+    ending = b"\r\n" if data[max(first_break - 1, start) : first_break] == b"\r" else b"\n"
+    width = first_break + 1 - len(ending) - start
+    if width % 4 or not 0 < width <= piece:
+        raise FaultyError
+    return width, ending
+
+
+def _clean_base64(data: bytes) -> bytes | None:
+    """The content of faultless base64, None for any other."""
     try:
-        decoded = pybase64.b64decode(data)
-    except (binascii.Error, ValueError):
+        return b"".join(faultless(data, 0, len(data), piece=len(data)))
+    except FaultyError:
         return None
-    return decoded if letters == (len(decoded) + 2) // 3 * 4 else None
 
 
 def _quanta(clean: bytes) -> bytes:

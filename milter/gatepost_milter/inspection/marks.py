@@ -1,4 +1,7 @@
-"""Owns the search for a few bytes in many: the C library's, which is three times as fast as Python's own."""
+"""Owns the search for a few bytes in many, and how far it goes where an archive may stand behind other data.
+
+The search is the C library's, which is three times as fast as Python's own.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ import ctypes
 import mmap
 
 Buffer = bytes | mmap.mmap
+
+FAR = 8 * 1024 * 1024  # bytes within which unpackers look for the mark of an archive behind other data
+ZIP_TAIL = 65536 + 22 + 4096  # bytes at the end in which the directory of a zip file ends
 
 _SMALL = 4096  # bytes; below that the way to the C library costs more than it saves
 

@@ -6,14 +6,19 @@ answer only where an inspector would give the same; in any doubt it gives none, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from gatepost_milter.inspection import detect, encodings, marks, sight
 from gatepost_milter.inspection.model import Attachment, FileClass, Leaf
 from gatepost_milter.inspection.wire import whole
 
-_MOST = 1024 * 1024  # bytes of all files, still encoded: while they are looked at, other messages may wait
+# Letters of a file that are decoded and searched at a time: so few that they stay in the processor's cache, that
+# no other message waits for them, and that a large file takes no more memory than a small one.
+_PIECE = 128 * 1024
+_GLIMPSE = 8192  # letters that tell most files that have to be opened
+_FRONT = 72 * 1024  # bytes of a file within which ``detect`` looks for marks at their places
+_BACK = marks.ZIP_TAIL  # the same, before its end
 
 _CLAIMS = frozenset({
     "application/octet-stream", "image/jpeg", "image/jpg", "image/pjpeg", "image/png", "image/x-png", "image/gif",
@@ -30,17 +35,24 @@ _LONGEST_NAME = 255
 
 _NEAR_THE_FRONT = (b"%PDF", b"ustar")
 
-# The marks of archives and zip directories that are found behind other data.
-_BEHIND = (b"PK\x05\x06", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"MSCF\0\0\0\0")
+# The marks of archives that are found behind other data, and that of a zip file's directory, which ends the file.
+_BEHIND = (b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"MSCF\0\0\0\0")
+_LONGEST = max(map(len, _BEHIND))
+_ZIP_END = b"PK\x05\x06"
 
 
 def attachments(data: sight.Buffer, leaves: Sequence[Leaf]) -> tuple[Attachment, ...] | None:
     """What an inspector would answer about ``leaves`` of the message ``data``, None when it has to be asked."""
-    if sum(leaf.end - leaf.start for leaf in leaves) > _MOST or not all(map(_may_settle, leaves)):
+    if not all(map(_may_settle, leaves)):
         return None
+    if len(leaves) > 1 and not all(_common(_glimpse(data, leaf)) for leaf in leaves):
+        return None  # before a large picture is looked at for nothing
     found = []
     for leaf in leaves:
-        attachment = _look(data[leaf.start : leaf.end], leaf)
+        try:
+            attachment = _look(data, leaf)
+        except encodings.FaultyError:
+            attachment = None
         if attachment is None:
             return None
         found.append(attachment)
@@ -63,16 +75,44 @@ def _is_indifferent(name: str) -> bool:
     )  # volumes of archives are numbered
 
 
-def _look(encoded: bytes, leaf: Leaf) -> Attachment | None:
-    readings = encodings.decode(encoded, leaf.encoding)
-    content = readings[0][1]
-    seen = sight.opinion(content)
-    if len(readings) > 1 or seen is None or seen[0] not in _TYPES:
+def _glimpse(data: sight.Buffer, leaf: Leaf) -> bytes:
+    """The first bytes of a file, none if they are not faultless."""
+    try:
+        return next(encodings.faultless(data, leaf.start, leaf.end, piece=_GLIMPSE), b"")
+    except encodings.FaultyError:
+        return b""
+
+
+def _common(head: bytes) -> tuple[str, str] | None:
+    """The media type and the words for a file that begins with ``head``, None if it is no picture and no noise.
+
+    None also where the beginning says at which place of the file to look further: a partition table does, and a
+    program behind the ends of lines.
+    """
+    seen = sight.opinion(head)
+    if (
+        seen is None
+        or seen[0] not in _TYPES
+        or any(mark in head[:1024] for mark in _NEAR_THE_FRONT)
+        or head.startswith((b"\r", b"\n"))
+        or head[510:512] == b"\x55\xaa"
+    ):
         return None
-    if any(marks.find(content, mark, 0, len(content)) >= 0 for mark in _BEHIND):
+    return seen
+
+
+def _look(data: sight.Buffer, leaf: Leaf) -> Attachment | None:
+    """What a file is that begins as pictures or noise do and in which nothing is marked; None for any other.
+
+    Raises FaultyError if its encoding is not faultless.
+    """
+    pieces = encodings.faultless(data, leaf.start, leaf.end, piece=_PIECE)
+    head = next(pieces, b"")
+    seen = _common(head)
+    read = _read(head, pieces) if seen else None
+    if read is None:
         return None
-    if any(mark in content[:1024] for mark in _NEAR_THE_FRONT):
-        return None
+    content, size = read
     nature = detect.identify(content, leaf.names, seen=seen)
     if nature.classes != {FileClass.PLAIN}:
         return None
@@ -80,8 +120,33 @@ def _look(encoded: bytes, leaf: Leaf) -> Attachment | None:
         whole(leaf),
         detected=nature.mime,
         description=nature.description,
-        size=len(content),
+        size=size,
         classes=nature.classes,
         tier=nature.tier,
         reason=nature.reason,
     )
+
+
+def _read(head: bytes, pieces: Iterator[bytes]) -> tuple[bytes, int] | None:
+    """A file with its middle left out, and its whole size; None if something behind its beginning is marked.
+
+    What is left has the bytes at which ``detect`` looks where it looks for them: from the start, or from the end.
+    """
+    size, before, tail = 0, b"", b""
+    piece: bytes | None = head
+    while piece is not None:
+        if size < marks.FAR:
+            seam = before + piece[: _LONGEST - 1]
+            if any(mark in seam or marks.find(piece, mark, 0, len(piece)) >= 0 for mark in _BEHIND):
+                return None
+            before = piece[1 - _LONGEST :]
+        if size and len(head) < _FRONT:
+            head += piece
+        elif size:
+            tail = piece if len(piece) >= _BACK else (tail + piece)[-_BACK:]
+        size += len(piece)
+        piece = next(pieces, None)
+    content = head + tail
+    if marks.find(content, _ZIP_END, max(0, len(content) - _BACK), len(content)) >= 0:
+        return None
+    return content, size

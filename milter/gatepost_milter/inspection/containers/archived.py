@@ -26,7 +26,6 @@ logging.getLogger(ffi.logger.name).disabled = True
 
 _PIECE = 256 * 1024
 _LARGEST_EMPTY = 512  # bytes of an archive that holds nothing; one of zeros is an empty tar, of any length
-_SEARCHED = 8 * 1024 * 1024
 _DIRECTORY, _KIND = 0o040000, 0o170000
 
 # Marks at a fixed place, and the libarchive formats and filters that may read what bears them.
@@ -86,11 +85,11 @@ def _found(file: File) -> tuple[int, tuple[str, ...], tuple[str, ...]] | None:
         return 0, ("tar",), ()
     if file.data[:2] != b"PK" and len(file.data) > 64:
         for mark, form, formats in _ANYWHERE:
-            at = marks.find(file.data, mark, 1, _SEARCHED)
+            at = marks.find(file.data, mark, 1, marks.FAR)
             while at >= 0:
                 if form.match(file.data, at):
                     return at, formats, ()
-                at = marks.find(file.data, mark, at + 1, _SEARCHED)
+                at = marks.find(file.data, mark, at + 1, marks.FAR)
     return None
 
 

@@ -15,6 +15,7 @@ from functools import partial
 
 import zstandard
 
+from gatepost_milter.inspection import marks
 from gatepost_milter.inspection.containers import office
 from gatepost_milter.inspection.containers.walk import (
     Family,
@@ -36,7 +37,6 @@ _LOCAL_HEAD = struct.Struct("<4sHHHHHIIIHH")
 _CENTRAL_HEAD = struct.Struct("<4sHHHHHHIIIHHHHHII")
 _END_HEAD = struct.Struct("<4sHHHHIIH")
 _END64_HEAD = struct.Struct("<4sQHHIIQQQQ")
-_TAIL = 65536 + 22 + 4096
 _MOST = 200_000
 
 _ENCRYPTED = 0x0001
@@ -176,7 +176,7 @@ def _lzma(data: Buffer, start: int) -> lzma.LZMADecompressor:
 
 def _find_end(data: Buffer) -> int:
     """Where the last plausible end record is, -1 when there is none."""
-    lowest = max(0, len(data) - _TAIL)
+    lowest = max(0, len(data) - marks.ZIP_TAIL)
     position = data.rfind(_END, lowest)
     while position >= 0:
         if position + _END_HEAD.size <= len(data):
