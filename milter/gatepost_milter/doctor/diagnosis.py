@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import wraps
+from typing import ParamSpec
+
+P = ParamSpec("P")
 
 
 class Status(StrEnum):
@@ -56,6 +61,29 @@ def fail(says: str, *, mend: str) -> Diagnosis:
 def skipped(says: str) -> Diagnosis:
     """Could not be looked at, and why."""
     return Diagnosis(status=Status.SKIPPED, says=says)
+
+
+def or_ok(found: Iterable[Diagnosis], says: str) -> Iterator[Diagnosis]:
+    """What was found; if that is nothing, that all is well, in the words of ``says``."""
+    nothing = True
+    for each in found:
+        nothing = False
+        yield each
+    if nothing:
+        yield ok(says)
+
+
+def otherwise(says: str) -> Callable[[Callable[P, Iterator[Diagnosis]]], Callable[P, Iterator[Diagnosis]]]:
+    """For a check that tells faults only: where it finds none, it says that all is well, in these words."""
+
+    def decorate(check: Callable[P, Iterator[Diagnosis]]) -> Callable[P, Iterator[Diagnosis]]:
+        @wraps(check)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> Iterator[Diagnosis]:
+            return or_ok(check(*args, **kwargs), says)
+
+        return checked
+
+    return decorate
 
 
 def size(octets: int) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from gatepost_config.errors import Problem
 from gatepost_config.settings import SenderPages, Settings
 from gatepost_config.words import PolicyRef
-from gatepost_milter.doctor.diagnosis import Diagnosis, fail, ok, size, skipped, warn
+from gatepost_milter.doctor.diagnosis import Diagnosis, fail, ok, otherwise, size, skipped, warn
 from gatepost_milter.doctor.gateway_facts import (
     Answer,
     Clock,
@@ -198,6 +198,7 @@ def milter_socket(
         yield ok(f"{address} answers in {answer.seconds * 1000:.1f} ms")
 
 
+@otherwise("only the right users can read and change gatepost's files")
 def permissions(
     *, authority: Sequence[Located], private: Sequence[Located], service: User, secret: bool
 ) -> Iterator[Diagnosis]:
@@ -205,16 +206,11 @@ def permissions(
 
     ``secret`` says that the first authority, the settings, hold a password.
     """
-    faults = 0
-    for diagnosis in (
-        *(each for place in authority for each in _authority(place, service)),
-        *(each for place in private for each in _private(place, service)),
-        *_secret(authority[:1] if secret else ()),
-    ):
-        faults += 1
-        yield diagnosis
-    if not faults:
-        yield ok("only the right users can read and change gatepost's files")
+    for place in authority:
+        yield from _authority(place, service)
+    for place in private:
+        yield from _private(place, service)
+    yield from _secret(authority[:1] if secret else ())
 
 
 def store(facts: StoreFacts) -> Iterator[Diagnosis]:

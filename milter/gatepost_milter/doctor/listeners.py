@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 
 from gatepost_config.settings import Settings
-from gatepost_milter.doctor.diagnosis import Diagnosis, fail, ok, skipped, warn
+from gatepost_milter.doctor.diagnosis import Diagnosis, fail, ok, or_ok, skipped, warn
 from gatepost_milter.doctor.milters import Likeness, compact, likeness
 from gatepost_milter.doctor.postconf import Postfix, Service
 
@@ -94,16 +94,12 @@ def _release(postfix: Postfix, settings: Settings, role: str, place: str) -> Ite
     if settings.courier.way == "front-door":
         yield from _front_door(postfix, service)
         return
-    faults = 0
-    for diagnosis in (
+    found = (
         *_options(postfix, service),
         *_reach(postfix, service),
         *_milters(postfix, settings, service, role),
-    ):
-        faults += 1
-        yield diagnosis
-    if not faults:
-        yield ok(f"{service.name} takes released mail as it should")
+    )
+    yield from or_ok(found, f"{service.name} takes released mail as it should")
 
 
 def _front_door(postfix: Postfix, service: Service) -> Iterator[Diagnosis]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from gatepost_config.settings import Settings
 from gatepost_milter.bypass import Bypass
-from gatepost_milter.doctor.diagnosis import Diagnosis, fail, ok, size, skipped, warn
+from gatepost_milter.doctor.diagnosis import Diagnosis, fail, ok, otherwise, size, skipped, warn
 from gatepost_milter.doctor.listeners import is_release
 from gatepost_milter.doctor.milters import Likeness, MilterEntry, compact, entries, likeness
 from gatepost_milter.doctor.postconf import Postfix, Service
@@ -152,9 +152,9 @@ def _attached_service(
         )
 
 
+@otherwise("no message is shown to gatepost twice")
 def double(postfix: Postfix, settings: Settings) -> Iterator[Diagnosis]:
     """A message that gatepost is shown twice is held twice, and a released one is held again."""
-    faults = 0
     before = [service for service in fronts(postfix, settings) if ours(postfix, settings, service)]
     back = ways_back(postfix, settings)
     filtered = {postfix.value("content_filter", service) for service in fronts(postfix, settings)} - {""}
@@ -163,45 +163,37 @@ def double(postfix: Postfix, settings: Settings) -> Iterator[Diagnosis]:
             continue
         found = [entry for entry, _ in ours(postfix, settings, service)]
         if len(found) > 1:
-            faults += 1
             value = ",".join(dict.fromkeys(compact(entry.text) for entry in postfix.milters(service)))
             yield fail(
                 f"{service.key} names gatepost {len(found)} times",
                 mend=_change(postfix, service, "smtpd_milters", value),
             )
         if found and service in back and before:
-            faults += 1
             yield fail(
                 f"{before[0].key} asks gatepost, and {service.key}, the way back of another filter, asks it again",
                 mend=postfix.override(service, "smtpd_milters="),
             )
     if _pipes(postfix, filtered) and _named(postfix, settings, "non_smtpd_milters"):
-        faults += 1
         yield warn(
             f"content_filter={min(filtered)} is a pipe; if it hands mail back by sendmail, gatepost sees it twice",
             mend=postfix.set("non_smtpd_milters="),
         )
-    if not faults:
-        yield ok("no message is shown to gatepost twice")
 
 
+@otherwise("nothing but a signer follows gatepost")
 def order(postfix: Postfix, settings: Settings) -> Iterator[Diagnosis]:
     """Only a signer may follow: a filter behind gatepost could refuse what gatepost has already put on hold."""
-    faults = 0
     for service in fronts(postfix, settings):
         found = {entry.text for entry, _ in ours(postfix, settings, service)}
         texts = [entry.text for entry in postfix.milters(service)]
         last = max((place for place, text in enumerate(texts) if text in found), default=len(texts))
         behind = [text for text in texts[last + 1 :] if not re.search(r"dkim|sign|arc", text, re.IGNORECASE)]
         if behind:
-            faults += 1
             moved = [*(compact(text) for text in behind), *(compact(t) for t in texts if t not in behind)]
             yield warn(
                 f"behind gatepost {service.key} asks {', '.join(behind)}; only a signer may follow",
                 mend=_change(postfix, service, "smtpd_milters", ",".join(moved)),
             )
-    if not faults:
-        yield ok("nothing but a signer follows gatepost")
 
 
 def default_action(postfix: Postfix, settings: Settings) -> Iterator[Diagnosis]:
@@ -242,25 +234,21 @@ def _judge_default(service: Service, action: str, mend: str) -> Iterator[Diagnos
         yield fail(f"{service.key}: while gatepost is away {harm} (default_action={action})", mend=mend)
 
 
+@otherwise("Postfix tells gatepost what it needs and waits long enough")
 def protocol(postfix: Postfix, settings: Settings) -> Iterator[Diagnosis]:
     """What Postfix tells gatepost, and how long it waits for the answer."""
-    faults = 0
     if postfix.value("milter_protocol") not in ("6", "7"):
-        faults += 1
         yield fail(
             f"milter_protocol={postfix.value('milter_protocol')}: header fields lose their white space",
             mend=postfix.set("milter_protocol=6"),
         )
-    for diagnosis in _macros(postfix, settings):
-        faults += 1
-        yield diagnosis
+    yield from _macros(postfix, settings)
     wanted = max(settings.inspection.deadline, settings.inspection.deadline_login) + _MARGIN
     for service in fronts(postfix, settings):
         for entry, _ in ours(postfix, settings, service):
             own = entry.options.get("content_timeout")
             patience = seconds(own or postfix.value("milter_content_timeout", service))
             if patience is not None and patience < wanted:
-                faults += 1
                 longer = compact(entry.text).replace(f"content_timeout={own}", "content_timeout=300s")
                 yield warn(
                     f"{service.key} waits {patience} s for gatepost, which may look for {wanted - _MARGIN:g} s",
@@ -268,8 +256,6 @@ def protocol(postfix: Postfix, settings: Settings) -> Iterator[Diagnosis]:
                     if own
                     else _change(postfix, service, "milter_content_timeout", "300s"),
                 )
-    if not faults:
-        yield ok("Postfix tells gatepost what it needs and waits long enough")
 
 
 def _macros(postfix: Postfix, settings: Settings) -> Iterator[Diagnosis]:
@@ -332,60 +318,50 @@ def message_size(postfix: Postfix, settings: Settings) -> Iterator[Diagnosis]:
         yield ok(f"message_size_limit is {size(limit)}")
 
 
+@otherwise("mailboxes take the largest message")
 def mailbox_size(postfix: Postfix) -> Iterator[Diagnosis]:
     """With a mailbox limit below the message limit Postfix's delivery agents refuse to start at all."""
     message = postfix.number("message_size_limit")
-    faults = 0
     for name, agent in (("mailbox_size_limit", "local"), ("virtual_mailbox_limit", "virtual")):
         limit = postfix.number(name)
         if limit and (not message or limit < message):
-            faults += 1
             told = size(message) if message else "unlimited"
             yield fail(
                 f"{name} is {size(limit)}, message_size_limit {told}: {agent}(8) refuses to deliver",
                 mend=postfix.set(f"{name}=0"),
             )
-    if not faults:
-        yield ok("mailboxes take the largest message")
 
 
+@otherwise("aliases of one mailbox stay apart")
 def original_recipient(postfix: Postfix) -> Iterator[Diagnosis]:
     """With ``no`` two aliases of one mailbox collapse, and taking the held one out loses the clean one (tried)."""
     services = [service for service in postfix.services if "enable_original_recipient" in service.overrides]
-    faults = 0
     if postfix.value("enable_original_recipient") == "no":
-        faults += 1
         yield fail(
             "enable_original_recipient=no: holding mail for one alias can lose it for another of the same mailbox",
             mend=postfix.set("enable_original_recipient=yes"),
         )
     for service in services:
         if postfix.value("enable_original_recipient", service) == "no":
-            faults += 1
             yield fail(
                 f"{service.key} has enable_original_recipient=no: holding mail for one alias can lose another's",
                 mend=postfix.override(service, "enable_original_recipient=yes"),
             )
-    if not faults:
-        yield ok("aliases of one mailbox stay apart")
 
 
+@otherwise("no blind copies leave behind gatepost's back")
 def bcc(postfix: Postfix) -> Iterator[Diagnosis]:
     """Postfix adds these recipients after the milters: they get a message that is held for some only (tried)."""
-    faults = 0
     places: list[Service | None] = [None, *(each for each in postfix.services if each.command == "cleanup")]
     for place in places:
         for name in _BCC:
             if place is not None and name not in place.overrides:
                 continue
             if value := postfix.value(name, place):
-                faults += 1
                 yield warn(
                     f"{name}={value}: these copies leave even when gatepost holds the message for some recipients",
                     mend=_change(postfix, place, name, ""),
                 )
-    if not faults:
-        yield ok("no blind copies leave behind gatepost's back")
 
 
 def queue_ids(postfix: Postfix) -> Iterator[Diagnosis]:
@@ -399,28 +375,24 @@ def queue_ids(postfix: Postfix) -> Iterator[Diagnosis]:
         )
 
 
+@otherwise("Postfix hands messages on as they came")
 def oddities(postfix: Postfix) -> Iterator[Diagnosis]:
     """Settings by which Postfix changes a message before gatepost sees it, or cuts off what it should see."""
-    faults = 0
     for name, least in (("header_size_limit", _HEADER_SIZE), ("line_length_limit", _LINE_LENGTH)):
         limit = postfix.number(name)
         if limit < least:
-            faults += 1
             yield warn(
                 f"{name} is {size(limit)}: Postfix cuts what ordinary mail may hold",
                 mend=postfix.set(f"{name}={least}"),
             )
     stripped = postfix.value("message_strip_characters")
     if stripped != _STRIP:
-        faults += 1
         says = (
             "message_strip_characters takes out more than NUL: gatepost sees changed mail, and signatures break"
             if stripped
             else "message_strip_characters is empty: a NUL ends a header field for gatepost, not for its reader"
         )
         yield warn(says, mend=postfix.set(f"message_strip_characters={_STRIP}"))
-    if not faults:
-        yield ok("Postfix hands messages on as they came")
 
 
 def seconds(value: str) -> int | None:
