@@ -30,11 +30,16 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="module")
+def seal_key() -> str:
+    """The public half of a seal key; the other half costs its seconds once."""
+    return sealing.new_key(("head", "one"), ("dsl", "two")).public
+
+
 @pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Iterator[SqlStore]:
+def store(tmp_path: Path, clock: Clock, seal_key: str) -> Iterator[SqlStore]:
     """An open store."""
-    key = sealing.new_key(("head", "one"), ("dsl", "two"))
-    configured = Store(url=f"sqlite:///{tmp_path / 'quarantine.db'}", free_floor=0, seal_keys=[key.public])
+    configured = Store(url=f"sqlite:///{tmp_path / 'quarantine.db'}", free_floor=0, seal_keys=[seal_key])
     opened = open_store(configured, gateway=GATEWAY, clock=clock)
     yield opened
     opened.close()

@@ -22,6 +22,8 @@ from support.daemons import samples
 
 from gatepost_milter import metrics
 
+pytestmark = pytest.mark.slow  # most of them start processes
+
 
 def scrape(directory: Path) -> dict[str, float]:
     registry = CollectorRegistry()

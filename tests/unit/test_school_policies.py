@@ -171,6 +171,7 @@ def test_every_rule_that_acts_has_a_test_in_its_document(document: PolicyDocumen
     assert acting - tested <= {"weak-encryption", "look-alike-of-the-school"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("domain", ["kcl.ac.uk", "kcs.org.uk", "warden-hill.gloucs.sch.uk", "kensington.london"])
 @pytest.mark.parametrize("name", sorted(shipped_policies()))
 def test_a_document_loads_whatever_the_schools_domain(name: str, domain: str) -> None:

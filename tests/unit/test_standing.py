@@ -206,6 +206,7 @@ def test_the_word_in_a_text_does_not_switch_the_built_in_rule_off(tmp_path: Path
     assert [each.rule for each in sent.findings] == [BLOCKED]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", shipped_policies())
 def test_every_shipped_policy_enforces_blocks(name: str) -> None:
     """Somebody who types `gatepost block add` believes that it does something."""
