@@ -132,7 +132,7 @@ class Row:
         return f"{self.table.path.name}:{self.line}"
 
     def check_width(self) -> None:
-        """More values than heads: a separator inside a value has moved all that follow it."""
+        """Raise RowError for more values than heads: a separator inside one has moved all that follow it."""
         width = len(self.table.head)
         if len(self.cells) > width and any(cell.strip() for cell in self.cells[width:]):
             raise RowError(
@@ -162,7 +162,7 @@ class Row:
         return ""
 
     def needed(self, column: str) -> str:
-        """As ``text``, but the row is no good without it."""
+        """As ``text``, but the row is no good without it. Raises RowError."""
         value = self.text(column)
         if not value:
             raise RowError(self.index(column), f"“{column}” is empty")
@@ -222,7 +222,7 @@ class Row:
         return address
 
     def span(self) -> Span:
-        """The days from ``from`` until ``until``."""
+        """The days from ``from`` until ``until``, both included. Raises RowError."""
         starts, ends = self._day("from"), self._day("until")
         if starts is None and ends is None:
             return ALWAYS

@@ -117,7 +117,10 @@ def shipped_policies() -> Mapping[str, Path]:
 
 
 def policy_path(name_or_path: str | Path, *, relative_to: Path | None = None) -> Path:
-    """Where the policy lies: a name without a slash or suffix is a shipped policy, all else is a path."""
+    """Where the policy lies: a name without a slash or suffix is a shipped policy, all else is a path.
+
+    Raises ConfigError for a name that no shipped policy has.
+    """
     if isinstance(name_or_path, str) and not is_path(name_or_path):
         shipped = shipped_policies()
         if name_or_path in shipped:

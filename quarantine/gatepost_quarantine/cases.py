@@ -120,7 +120,7 @@ class Cases(Protocol):
         held_id: str = "",
         limit: int = 100,
     ) -> Sequence[Case]:
-        """The newest cases that may be seen; ``held_id`` (in full) wants those that this message belongs to."""
+        """The newest ``limit`` cases that may be seen; ``held_id`` (in full) wants those that it belongs to."""
         ...
 
     def note_case(self, case_id: str, text: str, *, actor: str, sight: Sight) -> CaseNote:

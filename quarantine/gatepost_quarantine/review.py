@@ -171,7 +171,7 @@ class Review(Protocol):
     """What the console asks. Every method is one transaction; all raise StoreError when they cannot."""
 
     def page(self, wanted: Wanted, *, sight: Sight, after: Place | None = None, limit: int = 50) -> Page:
-        """One page of the messages that are wanted and may be seen."""
+        """One page of the messages that are wanted and may be seen: at most ``limit`` of them, past ``after``."""
         ...
 
     def item(self, held_id: str, *, sight: Sight) -> Item:
@@ -223,11 +223,14 @@ class Review(Protocol):
         ...
 
     def pass_on(self, held_id: str, *, queue: str, actor: str, reason: str) -> None:
-        """Let another role review it, and only that role; with its event."""
+        """Let another role review it, and only that role; with its event. Raises NotFoundError."""
         ...
 
     def doom(self, held_id: str, *, actor: str, reason: str, due_at: datetime) -> None:
-        """Have it deleted at ``due_at`` unless it is spared; with its event. Raises ConflictError."""
+        """Have it deleted at ``due_at`` unless it is spared; with its event.
+
+        Raises NotFoundError, and ConflictError if it is deleted already, under legal hold, or being released.
+        """
         ...
 
     def spare(self, held_id: str, *, actor: str) -> bool:

@@ -154,7 +154,10 @@ class Opener:
         return _decrypted(self._cipher, _RECORD, self._record, self._held_id)
 
     def pieces(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """The pieces in clear. What was cut off shows at the end, so keep nothing before this is exhausted."""
+        """The pieces in clear. What was cut off shows at the end, so keep nothing before this is exhausted.
+
+        Raises SealError.
+        """
         before: bytes | None = None
         number = 0
         for piece in pieces:

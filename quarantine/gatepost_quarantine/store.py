@@ -106,7 +106,11 @@ class Counts:
 
 
 class Store(Protocol):
-    """What is held and what is owed. Every method is one transaction; all raise StoreError when they cannot."""
+    """What is held and what is owed. Every method is one transaction; all raise StoreError when they cannot.
+
+    A held id may be shortened while it is unambiguous, and the support id of the explanation serves too. Methods
+    that take one raise NotFoundError if it leads to no message or to several. Leases and retries are in seconds.
+    """
 
     def hold(
         self,
@@ -133,14 +137,15 @@ class Store(Protocol):
         ...
 
     def get(self, held_id: str) -> HeldMessage:
-        """The held message with the present state of its recipients.
-
-        An id may be shortened while it is unambiguous, and the support id of the explanation serves too.
-        """
+        """The held message with the present state of its recipients."""
         ...
 
     def content(self, held_id: str) -> Iterator[bytes]:
-        """The message bytes as they were held, in pieces."""
+        """The message bytes as they were held, in pieces.
+
+        Raises SealedError for a sealed message. Once begun, raises NotFoundError if the bytes have been deleted,
+        and StoreError at the piece that is missing or damaged: what came before is no whole message.
+        """
         ...
 
     def list(self, wanted: Filter) -> Sequence[HeldMessage]:
@@ -152,7 +157,9 @@ class Store(Protocol):
     ) -> HeldMessage:
         """Owe the release to these recipients (all that are held if none is given). Idempotent.
 
-        ``to`` sends one recipient's copy to another address; it needs exactly one recipient.
+        ``to`` sends one recipient's copy to another address; it needs exactly one recipient. Raises SealedError
+        for a sealed message, NotFoundError for a recipient that it does not have, and ConflictError if one that is
+        named was decided otherwise, if none is held or released, or if the bytes are gone; then none is released.
         """
         ...
 
@@ -165,7 +172,10 @@ class Store(Protocol):
         reason: str = "",
         notices: Sequence[Notice] = (),
     ) -> HeldMessage:
-        """Decide that these recipients never get it. The notices are owed only if this decides anything."""
+        """Decide that these recipients never get it. The notices are owed only if this decides anything.
+
+        Raises NotFoundError and ConflictError as ``release`` does, and ConflictError while a release is under way.
+        """
         ...
 
     def answer(self, answer: SenderAnswer, *, notices: Sequence[Notice] = ()) -> SenderAnswer:
@@ -181,7 +191,7 @@ class Store(Protocol):
         ...
 
     def requests(self, *, limit: int = 100) -> Sequence[SenderAnswer]:
-        """The senders who asked a reviewer about a message that still waits, the longest wait first."""
+        """The ``limit`` senders who have waited longest since they asked a reviewer about a message that waits."""
         ...
 
     def key(self, name: str) -> bytes:
@@ -193,7 +203,10 @@ class Store(Protocol):
         ...
 
     def delete(self, held_id: str, *, actor: str, reason: str = "") -> None:
-        """Remove the bytes and mark every undecided recipient deleted; the record and its events stay."""
+        """Remove the bytes and mark every undecided recipient deleted; the record and its events stay.
+
+        Raises ConflictError under legal hold, and while a release is under way.
+        """
         ...
 
     def record(self, event: Event) -> None:

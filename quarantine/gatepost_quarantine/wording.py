@@ -72,7 +72,7 @@ class Templates:
         return {name: self.saying(name, facts) for name in SAYINGS}
 
     def saying(self, name: str, facts: object) -> str:
-        """One such sentence, on one line."""
+        """One such sentence, on one line. Raises one of FAULTS."""
         words: Any = self._environment.get_template("words.txt").module
         macro = getattr(words, name, None)
         if not callable(macro):

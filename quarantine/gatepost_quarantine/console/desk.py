@@ -77,7 +77,7 @@ class Visit:
 
     @property
     def who(self) -> Person:
-        """The person who is signed in; pages that need no right do not ask."""
+        """The person who is signed in; pages that need no right do not ask. Raises ForbiddenError."""
         if self.person is None:
             raise ForbiddenError("Sign in first.")
         return self.person
@@ -106,7 +106,10 @@ class Visit:
         return self.item_of(self.request.path_params["held_id"], right)
 
     def item_of(self, held_id: str, right: Right) -> Item:
-        """The message of that id. What may not be seen is not found; what may not be done is forbidden."""
+        """The message of that id. What may not be seen is not found; what may not be done is forbidden.
+
+        Raises NotFoundError and ForbiddenError.
+        """
         item = self.desk.review.item(held_id, sight=self.who.sight)
         if not self.who.may_with(Right.LIST, item):
             raise NotFoundError(f"there is no held message {held_id}")

@@ -151,7 +151,8 @@ def child(
 ) -> IO[bytes]:
     """What a command says about the message on its standard input, as an open file. Raises UnreadableError.
 
-    ``good`` are the exit codes of an answer. With ``tells``, what it said on standard error is told to the reader.
+    It has ``timeout`` seconds. ``good`` are the exit codes of an answer. With ``tells``, what it said on standard
+    error is told to the reader.
     """
     output = tempfile.TemporaryFile()  # noqa: SIM115 - it is what is returned
     try:

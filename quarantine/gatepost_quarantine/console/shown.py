@@ -22,14 +22,17 @@ STATE_LABELS = {
 
 
 def line(value: object, limit: int = _CUT) -> str:
-    """A value on one line. Letters that change the direction of writing, and others that cannot be seen, show."""
+    """A value on one line, at most ``limit`` characters.
+
+    Letters that change the direction of writing, and others that cannot be seen, show.
+    """
     text = "".join(_seen(letter) for letter in str(value)[: 4 * limit])
     text = " ".join(text.split())
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def block(value: str, limit: int = 200_000) -> str:
-    """A text of many lines; controls and direction marks show, line ends and tabs stay."""
+    """A text of many lines, cut after ``limit`` characters; controls and direction marks show, tabs stay."""
     text = "".join(letter if letter in "\n\t" else _seen(letter) for letter in value[:limit])
     return text if len(value) <= limit else f"{text}\n… cut here"
 

@@ -126,6 +126,7 @@ def _micros(at: datetime) -> int:
 
 
 def moment(text: str) -> datetime | None:
+    """The time of a number of microseconds since 1970, as addresses of pages give it; None if it is none."""
     if not (text.isascii() and text.isdigit() and len(text) <= 16):
         return None
     return _EPOCH + timedelta(microseconds=int(text))

@@ -58,6 +58,7 @@ _SWEEP_EVERY = 20.0
 log = structlog.get_logger()
 
 Handler = Callable[[Visit], Response]
+"""Answers one visit. A ForbiddenError, NotFoundError or ConflictError that it raises becomes a page."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,10 @@ class Pieces:
 
 
 def read(database: Database, held_id: str) -> Iterator[bytes]:
-    """The bytes in pieces. Raises StoreError if they are not whole; no connection is kept between pieces."""
+    """The bytes in pieces; no connection is kept between them.
+
+    Raises NotFoundError if there are none, SealedError if they are encrypted, StoreError if they are not whole.
+    """
     with database.read() as connection:
         columns = (message.c.size, message.c.stored, message.c.seal)
         row = connection.execute(select(*columns).where(message.c.id == held_id)).one_or_none()
@@ -93,7 +96,7 @@ def read(database: Database, held_id: str) -> Iterator[bytes]:
 
 
 def seal(connection: Connection, held_id: str, sealer: Sealer, *, size: int) -> None:
-    """Encrypt what is kept in clear, in place. Raises StoreError if it is not whole."""
+    """Encrypt what is kept in clear, in place. Raises StoreError if it is not whole: ``size`` bytes."""
     this = chunk.c.message_id == held_id
     places = connection.execute(
         select(chunk.c.position, chunk.c.size).where(this).order_by(chunk.c.position)

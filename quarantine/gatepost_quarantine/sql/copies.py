@@ -26,7 +26,8 @@ class Copying(Base):
         """Copy the whole store to a new file while it is in use; the copy's bytes. Only for SQLite.
 
         The copy is one moment of the store, readable by its owner only, and checked before this returns. Sealed
-        mail is as sealed in it as in the store. Raises ConflictError on PostgreSQL, whose own tools do this.
+        mail is as sealed in it as in the store. Raises ConflictError on PostgreSQL, whose own tools do this, and
+        StoreError if there is a file already or the copy fails; a copy that failed is removed.
         """
         if not self._database.on_sqlite:
             raise ConflictError("this store is on PostgreSQL; use pg_dump or its continuous archiving")

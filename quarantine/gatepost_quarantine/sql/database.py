@@ -84,7 +84,10 @@ class Database:
             yield bare
 
     def free(self) -> int:
-        """Bytes that are free on the store's disk, -1 where that cannot be known (a database server)."""
+        """Bytes that are free on the store's disk, -1 where that cannot be known (a database server).
+
+        Raises StoreError if the folder is not there.
+        """
         if not self.on_sqlite:
             return -1
         try:

@@ -43,13 +43,16 @@ class Keeping(Base):
     """Keeping and forgetting, as a part of the store. Legal holds and open cases come before any time."""
 
     def legal_hold(self, held_id: str, *, actor: str, reason: str) -> HeldMessage:
-        """Keep the message, whatever the retention says, until ``end_legal_hold``. The reason must be given."""
+        """Keep the message, whatever the retention says, until ``end_legal_hold``.
+
+        Raises NotFoundError, and ConflictError without a reason.
+        """
         if not reason.strip():
             raise ConflictError("a legal hold needs a reason")
         return self._set_legal_hold(held_id, reason, Verb.LEGAL_HOLD, actor=actor, reason=reason)
 
     def end_legal_hold(self, held_id: str, *, actor: str, reason: str) -> HeldMessage:
-        """Let the retention apply again."""
+        """Let the retention apply again. Raises NotFoundError."""
         return self._set_legal_hold(held_id, "", Verb.LEGAL_HOLD_ENDED, actor=actor, reason=reason)
 
     def waiting(self) -> Iterator[Due]:

@@ -81,7 +81,8 @@ class Sealing(Base):
     def unseal(self, held_id: str, private: X25519PrivateKey, *, actor: str, reason: str) -> Opened:
         """Open a sealed message. That it was opened is on record before the first byte is handed out.
 
-        Raises SealError if the key does not fit, and ConflictError if the message is not encrypted.
+        Raises SealError if the key does not fit, ConflictError if the message is not encrypted, and NotFoundError
+        if it or its bytes are not there.
         """
         with self._database.write() as connection:
             held, stored = self._locked(connection, held_id)
