@@ -16,19 +16,20 @@ DESK, PHONE = 1280, 390
 _LOOK = """(only) => axe.run(document, {iframes: false, preload: false, ...only}).then(found => ({
     looked: found.passes.length,
     wrong: found.violations.map(each => `${each.id}: ${each.help}: ${each.nodes[0].html.slice(0, 200)}`),
+    wide: document.documentElement.scrollWidth > document.documentElement.clientWidth,
 }))"""
 """Only what is wrong crosses over: a whole result is so large that telling it takes longer than finding it.
 
 Nor are style sheets fetched again for axe (``preload``): no rule that runs here reads them.
 """
 
+_COLOURS = {"runOnly": ["color-contrast", "link-in-text-block"]}
+
 _SHAPE = """() => [...document.querySelectorAll("*")].map(each => {
     const style = getComputedStyle(each), box = each.getBoundingClientRect();
-    return [each.outerHTML.length, style.display, style.visibility, style.opacity, style.fontSize,
+    return [each.tagName, each.attributes.length, style.display, style.visibility, style.opacity, style.fontSize,
         style.fontWeight, style.textDecorationLine, box.x, box.y, box.width, box.height].join(" ");
 }).join("\\n")"""
-
-_COLOURS = {"runOnly": ["color-contrast", "link-in-text-block"]}
 
 
 class Watched:
@@ -80,15 +81,12 @@ class Watched:
 def violations(page: Page, where: str) -> list[str]:
     """What axe finds on the page as it stands, in both themes, and whether it is wider than its window.
 
-    In the dark theme only the rules about colour run: that it changes nothing else is looked at first.
+    In the dark theme only the rules about colour run: that it changes nothing else is looked at as well.
     """
     # Evaluated by the debugger, which our own policy does not bind.
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE)
-    page.emulate_media(color_scheme="light")
     found = _look(page, {}, f"{where}, light")
-    if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
-        found.append(f"{where}: wider than the window")
     shape = page.evaluate(_SHAPE)
     page.emulate_media(color_scheme="dark")
     if page.evaluate(_SHAPE) != shape:
@@ -110,4 +108,5 @@ def violations_in_both_widths(page: Page, where: str) -> list[str]:
 def _look(page: Page, only: dict[str, list[str]], where: str) -> list[str]:
     result = page.evaluate(_LOOK, only)
     assert result["looked"], "axe looked at nothing"
-    return [f"{where}: {each}" for each in result["wrong"]]
+    wide = ["wider than the window"] if result["wide"] else []
+    return [f"{where}: {each}" for each in (*result["wrong"], *wide)]
