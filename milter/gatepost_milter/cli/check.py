@@ -17,7 +17,13 @@ from gatepost_config.errors import ConfigError
 from gatepost_config.settings import Settings
 from gatepost_config.words import Action, Finding
 from gatepost_milter.cli.check_envelope import Given, transaction_for, wire_form
-from gatepost_milter.cli.configured import CannotError, settings_for, with_directory, with_policy
+from gatepost_milter.cli.configured import (
+    CannotError,
+    config_if_any_option,
+    settings_for,
+    with_directory,
+    with_policy,
+)
 from gatepost_milter.inspection.inspect import inspect
 from gatepost_milter.inspection.inspectors import Inspectors, InspectorsBusyError, InspectorsError
 from gatepost_milter.inspection.model import Inspection
@@ -33,9 +39,7 @@ _STOPPED = frozenset({Action.CONFIRM, Action.REJECT, Action.QUARANTINE, Action.S
     epilog="Example: gatepost check --login teacher --recipient friend@outside.example letter.eml",
 )
 @click.argument("messages", nargs=-1, required=True, metavar="MESSAGE...")
-@click.option(
-    "--config", type=click.Path(path_type=FilePath), help="Settings file.  [default: /etc/gatepost/gatepost.yaml]"
-)
+@config_if_any_option
 @click.option("--policy", help="A shipped policy's name, or a policy file, instead of the one in the settings.")
 @click.option(
     "--directory",

@@ -19,9 +19,14 @@ config_option = click.option(
     type=click.Path(path_type=Path),
     default=DEFAULT_PATH,
     show_default=True,
-    help="The settings file.",
+    help="Settings file.",
 )
-"""``config`` of the commands that cannot do without settings."""
+"""``config`` of the commands that cannot do without settings: see ``settings_at``."""
+
+config_if_any_option = click.option(
+    "--config", type=click.Path(path_type=Path), help=f"Settings file.  [default: {DEFAULT_PATH}]"
+)
+"""``config``, or None, of the commands that can: see ``settings_for``."""
 
 
 class CannotError(click.ClickException):

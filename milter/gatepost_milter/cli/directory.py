@@ -17,7 +17,7 @@ from gatepost_config.directory_load import load_directory
 from gatepost_config.domains import Domains
 from gatepost_config.errors import ConfigError, Problem
 from gatepost_config.settings import Settings
-from gatepost_milter.cli.configured import CannotError, settings_for
+from gatepost_milter.cli.configured import CannotError, config_if_any_option, settings_for
 from gatepost_milter.cli.directory_sync import sync
 from gatepost_milter.cli.printed import plain_table, print_json
 
@@ -38,11 +38,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
         type=click.DateTime(["%Y-%m-%d"]),
         help="The day to ask for, as 2026-09-01.  [default: today]",
     )(command)
-    return click.option(
-        "--config",
-        type=click.Path(path_type=Path),
-        help="Settings file.  [default: /etc/gatepost/gatepost.yaml]",
-    )(command)
+    return config_if_any_option(command)
 
 
 @directory.command(epilog="Example: gatepost directory check /etc/gatepost/directory")

@@ -9,7 +9,7 @@ import click
 
 from gatepost_config.errors import ConfigError
 from gatepost_config.ldap_source import DEFAULT_PATH, LdapSource, load_source
-from gatepost_milter.cli.configured import CannotError, settings_for
+from gatepost_milter.cli.configured import CannotError, config_if_any_option, settings_for
 from gatepost_milter.cli.printed import print_json
 from gatepost_milter.policy.texts import harmless
 
@@ -32,9 +32,7 @@ _SHOWN = 20
 @click.option("--folder", type=click.Path(path_type=Path), help="Another folder than the settings name.")
 @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 @click.option("--force", is_flag=True, help="Write even if more addresses go than `shrink` allows.")
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="Settings file.  [default: /etc/gatepost/gatepost.yaml]"
-)
+@config_if_any_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def sync(
     *, source_path: Path, folder: Path | None, dry_run: bool, force: bool, config: Path | None, as_json: bool

@@ -11,8 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gatepost_config.settings import DEFAULT_PATH
-from gatepost_milter.cli.configured import CannotError
+from gatepost_milter.cli.configured import CannotError, config_option
 from gatepost_milter.doctor import postconf
 from gatepost_milter.doctor.diagnosis import Result, Status
 from gatepost_milter.doctor.examination import CHECKS, Examination, chosen
@@ -21,9 +20,7 @@ _STYLES = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "bold red", S
 
 
 @click.command(epilog="Example: gatepost doctor --only postfix --only socket")
-@click.option(
-    "--config", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True, help="Settings file."
-)
+@config_option
 @click.option(
     "--postfix-config",
     "directory",

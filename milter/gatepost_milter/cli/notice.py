@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from gatepost_config.errors import ConfigError
-from gatepost_milter.cli.configured import CannotError, settings_for
+from gatepost_milter.cli.configured import CannotError, config_if_any_option, settings_for
 from gatepost_quarantine import notices, samples
 
 
@@ -21,7 +21,7 @@ def notice() -> None:
 
 @notice.command(epilog="Example: gatepost notice preview held-confirm --to /tmp/notices")
 @click.argument("kinds", metavar="[KIND]...", nargs=-1)
-@click.option("--config", type=click.Path(path_type=Path), default=None, help="The settings file.")
+@config_if_any_option
 @click.option(
     "--to",
     "folder",

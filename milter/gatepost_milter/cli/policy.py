@@ -19,7 +19,13 @@ from gatepost_config.errors import ConfigError
 from gatepost_config.layers import authors
 from gatepost_config.policy_document import PolicyDocument, Rule, json_schema
 from gatepost_config.settings import Settings
-from gatepost_milter.cli.configured import CannotError, document_named, settings_for, with_policy
+from gatepost_milter.cli.configured import (
+    CannotError,
+    config_if_any_option,
+    document_named,
+    settings_for,
+    with_policy,
+)
 from gatepost_milter.cli.policy_coverage import coverage
 from gatepost_milter.cli.policy_diff import diff
 from gatepost_milter.cli.printed import plain_table, print_json
@@ -40,11 +46,7 @@ def policy() -> None:
 def _options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that every one of these commands has."""
     command = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
-    return click.option(
-        "--config",
-        type=click.Path(path_type=Path),
-        help="Settings file.  [default: /etc/gatepost/gatepost.yaml]",
-    )(command)
+    return config_if_any_option(command)
 
 
 @policy.command("list", epilog="Example: gatepost policy list --json")

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from gatepost_config.coverage import Coverage, Covered, State, load_coverage, shipped_clauses
 from gatepost_config.errors import ConfigError
-from gatepost_milter.cli.configured import CannotError, document_named, settings_for
+from gatepost_milter.cli.configured import CannotError, config_if_any_option, document_named, settings_for
 from gatepost_milter.cli.printed import plain_table, print_json, wide_console
 
 _STYLES = {
@@ -26,9 +26,7 @@ _STYLES = {
     "--clauses", metavar="NAME|FILE", help="The clauses to ask about.  [default: those of the policy's name]"
 )
 @click.option("--missing", is_flag=True, help="Only clauses that are not wholly served yet.")
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="Settings file.  [default: /etc/gatepost/gatepost.yaml]"
-)
+@config_if_any_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def coverage(*, name: str | None, clauses: str | None, missing: bool, config: Path | None, as_json: bool) -> None:
     """Show for each clause of the school's own document what of gatepost serves it, or why nothing can.

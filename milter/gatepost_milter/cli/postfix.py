@@ -18,7 +18,7 @@ from gatepost_config.documents import load_settings
 from gatepost_config.errors import ConfigError
 from gatepost_config.settings import DEFAULT_PATH, Settings
 from gatepost_milter.bypass import DEFAULT_STATE, Bypass, BypassError, now, state_directory, trusted
-from gatepost_milter.cli.configured import CannotError
+from gatepost_milter.cli.configured import CannotError, config_option
 from gatepost_milter.doctor import alarm, detour, gateway_facts, postconf
 from gatepost_milter.doctor.postconf import PostconfError
 
@@ -45,13 +45,7 @@ def _where(command: Callable[..., None]) -> Callable[..., None]:
             show_default=True,
             help="Folder of Postfix's main.cf and master.cf.",
         ),
-        click.option(
-            "--config",
-            type=click.Path(path_type=Path),
-            default=DEFAULT_PATH,
-            show_default=True,
-            help="Settings file.",
-        ),
+        config_option,
     ):
         command = option(command)
     return command

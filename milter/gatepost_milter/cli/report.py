@@ -19,7 +19,7 @@ from rich.text import Text
 from gatepost_config.policy_document import PolicyDocument
 from gatepost_config.words import Mode
 from gatepost_milter.cli.check_shown import counted
-from gatepost_milter.cli.configured import CannotError, document_named, settings_for
+from gatepost_milter.cli.configured import CannotError, config_if_any_option, document_named, settings_for
 from gatepost_milter.cli.ladder import LONGEST, Count, Ladder
 from gatepost_milter.cli.printed import plain_table, print_json, wide_console
 from gatepost_milter.policy.texts import harmless
@@ -46,9 +46,7 @@ _DAYS = 30
 @click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="The last day.  [default: today]")
 @click.option("--rule", "wanted", default="", metavar="ID", help="Only this rule, day by day.")
 @click.option("--policy", help="A shipped policy's name, or a policy file, instead of the one in the settings.")
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="Settings file.  [default: /etc/gatepost/gatepost.yaml]"
-)
+@config_if_any_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def report(
     *,

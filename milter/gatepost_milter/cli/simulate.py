@@ -24,7 +24,13 @@ from gatepost_config.settings import Settings
 from gatepost_milter.cli import mail_sources
 from gatepost_milter.cli.check import NoRecipientError
 from gatepost_milter.cli.check_envelope import Given, header_fields, transaction_for
-from gatepost_milter.cli.configured import CannotError, settings_for, with_directory, with_policy
+from gatepost_milter.cli.configured import (
+    CannotError,
+    config_if_any_option,
+    settings_for,
+    with_directory,
+    with_policy,
+)
 from gatepost_milter.cli.mail_sources import Mail
 from gatepost_milter.cli.policy_diff import LIVE
 from gatepost_milter.cli.printed import print_json
@@ -58,9 +64,7 @@ _HELD = 10_000
 @click.option(
     "--jobs", type=click.IntRange(1, 64), help="Mails at a time.  [default: one for each processor, at most 8]"
 )
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="Settings file.  [default: /etc/gatepost/gatepost.yaml]"
-)
+@config_if_any_option
 @click.option(
     "--directory",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
