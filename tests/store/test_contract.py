@@ -17,7 +17,7 @@ from gatepost_config import settings
 from gatepost_config.words import Action, Mode
 from gatepost_quarantine.audit import Event, Verb, verify
 from gatepost_quarantine.held import Envelope, HeldMessage, State
-from gatepost_quarantine.sql import SqlStore, open_store
+from gatepost_quarantine.sql import SqlStore, many, open_store
 from gatepost_quarantine.store import (
     ConflictError,
     Filter,
@@ -501,6 +501,27 @@ def test_chain_writers_of_one_gateway_take_turns(configured: settings.Store, sto
     assert [link.seq for link in links] == list(range(1, 41))
     assert verify(links) == ""
     other.close()
+
+
+def test_a_list_may_be_longer_than_what_one_statement_can_name(
+    store: SqlStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything about one person, or a whole quarantine, is asked for in several statements and is in order."""
+    kept = []
+    for number in range(8):
+        content = f"Subject: {number}\r\n\r\n".encode()
+        message = held(content, recipients=(recipient(TEACHER), recipient(HEAD)), received_at=clock())
+        kept.append(keep(store, message, content).id)
+        clock.move(minutes=1)
+    monkeypatch.setattr(many, "AT_ONCE", 3)
+    found = store.list(Filter(limit=1000))
+    assert [each.id for each in found] == kept
+    assert {tuple(to.address for to in each.recipients) for each in found} == {(TEACHER, HEAD)}
+
+
+def test_no_number_of_ids_is_too_many(store: SqlStore) -> None:
+    """PostgreSQL's protocol counts values with sixteen bits; SQLite's limit is set where it is built."""
+    assert store.answers([f"{number:x}" for number in range(300_000)]) == {}
 
 
 # The state of the store

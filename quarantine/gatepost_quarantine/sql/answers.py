@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from gatepost_quarantine.audit import Verb
 from gatepost_quarantine.choices import choices
 from gatepost_quarantine.held import Choice, HeldMessage, Notice, SenderAnswer, State
-from gatepost_quarantine.sql import chain, decisions, outbox, records
+from gatepost_quarantine.sql import chain, decisions, many, outbox, records
 from gatepost_quarantine.sql.base import Base
 from gatepost_quarantine.sql.keys import shared_key
 from gatepost_quarantine.sql.schema import key_window, recipient
@@ -108,7 +108,7 @@ class Answering(Base):
 
 
 def _answers(connection: Connection, ids: Sequence[str]) -> dict[str, SenderAnswer]:
-    rows = connection.execute(select(sender_answer).where(sender_answer.c.message_id.in_(ids))).all()
+    rows = many.rows(connection, select(sender_answer), sender_answer.c.message_id, ids)
     return {row.message_id: _answer(row) for row in rows}
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from gatepost_quarantine.audit import Event, Verb
 from gatepost_quarantine.held import HeldMessage
-from gatepost_quarantine.sql import decisions, records
+from gatepost_quarantine.sql import decisions, many, records
 from gatepost_quarantine.sql.database import Database
 from gatepost_quarantine.sql.schema import message, recipient
 from gatepost_quarantine.store import NotFoundError
@@ -73,11 +73,9 @@ class Base:
         return self._load(connection, full), stored
 
     def _with_recipients(self, connection: Connection, rows: Sequence[Any]) -> builtins.list[HeldMessage]:
-        if not rows:
-            return []
         found: dict[str, list[Any]] = {row.id: [] for row in rows}
-        wanted = select(recipient).where(recipient.c.message_id.in_(found))
-        for each in connection.execute(wanted.order_by(recipient.c.message_id, recipient.c.position)):
+        wanted = select(recipient).order_by(recipient.c.message_id, recipient.c.position)
+        for each in many.rows(connection, wanted, recipient.c.message_id, found):
             found[each.message_id].append(each)
         return [records.held_message(row, found[row.id]) for row in rows]
 

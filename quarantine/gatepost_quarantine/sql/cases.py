@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, false, func, ins
 from gatepost_quarantine.audit import Event, Verb
 from gatepost_quarantine.cases import EVERYTHING, Case, CaseFile, CaseKind, CaseNote, CaseState
 from gatepost_quarantine.review import Sight
-from gatepost_quarantine.sql import chain, records
+from gatepost_quarantine.sql import chain, many, records
 from gatepost_quarantine.sql.base import Base
 from gatepost_quarantine.sql.case_schema import case_link, case_note, case_record
 from gatepost_quarantine.store import ConflictError, NotFoundError
@@ -236,8 +236,8 @@ def _visible(sight: Sight) -> ColumnElement[bool]:
 
 def _with_links(connection: Connection, rows: Sequence[Any]) -> list[Case]:
     found: dict[str, list[str]] = {row.id: [] for row in rows}
-    links = select(case_link).where(case_link.c.case_id.in_(found)).order_by(case_link.c.position)
-    for each in connection.execute(links):
+    links = select(case_link).order_by(case_link.c.position)
+    for each in many.rows(connection, links, case_link.c.case_id, found):
         found[each.case_id].append(each.message_id)
     return [_case(row, found[row.id]) for row in rows]
 

@@ -21,7 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from gatepost_quarantine.audit import Event, Link, Verb
 from gatepost_quarantine.cases import Case
 from gatepost_quarantine.held import Chunks, HeldMessage, HoldOutcome, Notice, State
-from gatepost_quarantine.sql import chain, chunks, decisions, outbox, records, rule_days, search
+from gatepost_quarantine.sql import chain, chunks, decisions, many, outbox, records, rule_days, search
 from gatepost_quarantine.sql.answers import Answering
 from gatepost_quarantine.sql.cases import Cased
 from gatepost_quarantine.sql.copies import Copying
@@ -170,7 +170,7 @@ class SqlStore(SecondLook, Answering, Cased, Ruled, Remembering, Sealing, Keepin
         """See Store.list."""
         with self._database.read() as connection:
             ids = search.find(connection, wanted, on_sqlite=self._database.on_sqlite)
-            rows = connection.execute(select(message).where(message.c.id.in_(ids))).all()
+            rows = list(many.rows(connection, select(message), message.c.id, ids))
             by_id = {each.id: each for each in self._with_recipients(connection, rows)}
         return [by_id[each] for each in ids]
 
