@@ -11,13 +11,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PrivateAttr, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from gatepost_config.documents import check, read
 from gatepost_config.errors import ConfigError, Problem
 from gatepost_config.policy_document import FactName, RoleName, RuleId
-from gatepost_config.settings import Model
-from gatepost_config.source import Source
+from gatepost_config.settings import Document, Model
 from gatepost_config.spelling import suggestion
 
 MOST_TERMS = 2000
@@ -67,7 +66,7 @@ class ListTest(Model):
     reached: bool = Field(description="Whether the score must reach the list's threshold.")
 
 
-class PhraseList(Model):
+class PhraseList(Document):
     """The phrases of one subject."""
 
     name: RuleId = Field(description="Short name; the same as the file's.")
@@ -88,19 +87,6 @@ class PhraseList(Model):
     tests: list[ListTest] = Field(
         min_length=2, description="Texts that must reach the threshold, and that must not."
     )
-
-    _source: Source | None = PrivateAttr(default=None)
-
-    def attach(self, source: Source) -> None:
-        """Remember where the list was read from; the loader calls this once."""
-        self._source = source
-
-    @property
-    def source(self) -> Source:
-        """Where the list was read from. Raises ValueError for a list that was not read from a file."""
-        if self._source is None:
-            raise ValueError("this list was not read from a file")
-        return self._source
 
     def problem(self, path: Sequence[str | int], message: str, remedy: str = "") -> Problem:
         """A fault of the value at ``path`` in this list."""

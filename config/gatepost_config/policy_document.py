@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, StringConstraints, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationInfo, field_validator
 
-from gatepost_config.settings import Model
-from gatepost_config.source import Source
+from gatepost_config.settings import Document, Model
 from gatepost_config.words import Action, Direction, Mode
 
 REPLY_OCTETS = 200
@@ -284,7 +283,7 @@ class DocumentTest(Model):
     )
 
 
-class PolicyDocument(Model):
+class PolicyDocument(Document):
     """One school's email policy as a document."""
 
     name: RuleId = Field(description="Short name; the same as the file's.")
@@ -313,8 +312,6 @@ class PolicyDocument(Model):
     )
     tests: list[DocumentTest] = Field(default=[], description="Messages and the verdicts that they must get.")
 
-    _source: Source | None = PrivateAttr(default=None)
-
     @field_validator("limits", "lists")
     @classmethod
     def _no_cel_words(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
@@ -322,17 +319,6 @@ class PolicyDocument(Model):
             if name in _CEL_WORDS:
                 raise ValueError(f"{name!r} is a word of the condition language; choose another name")
         return value
-
-    def attach(self, source: Source) -> None:
-        """Remember where the document was read from; the loader calls this once."""
-        self._source = source
-
-    @property
-    def source(self) -> Source:
-        """Where the document was read from. Raises ValueError for a document that was not read from a file."""
-        if self._source is None:
-            raise ValueError("this policy document was not read from a file")
-        return self._source
 
 
 def json_schema() -> dict[str, Any]:

@@ -44,6 +44,23 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Document(Model):
+    """A whole document, which knows the file that it was read from, if it was."""
+
+    _source: Source | None = PrivateAttr(default=None)
+
+    def attach(self, source: Source) -> None:
+        """Remember where it was read from; the loader calls this once."""
+        self._source = source
+
+    @property
+    def source(self) -> Source:
+        """Where it was read from. Raises ValueError for a document that was not read from a file."""
+        if self._source is None:
+            raise ValueError("this document was not read from a file")
+        return self._source
+
+
 class School(Model):
     """Who the school is."""
 
@@ -435,7 +452,7 @@ class Log(Model):
     format: Literal["json", "text"] = Field(default="json", description="json for machines, text for eyes.")
 
 
-class Settings(Model):
+class Settings(Document):
     """One gateway. Only ``school`` has no default."""
 
     school: School = Field(description="Who the school is.")
@@ -479,12 +496,6 @@ class Settings(Model):
     retention: Retention = Field(default=Retention(), description="How long what is kept, and why.")
     review: Review = Field(default=Review(), description="How reviewers are reminded of what waits for them.")
     log: Log = Field(default=Log(), description="What is written to standard output, and how.")
-
-    _source: Source | None = PrivateAttr(default=None)
-
-    def attach(self, source: Source) -> None:
-        """Remember where the settings were read from; the loader calls this once."""
-        self._source = source
 
     @property
     def path(self) -> Path | None:
