@@ -70,6 +70,7 @@ def test_an_upload_is_bounded_checked_and_only_for_those_who_may(
     assert uploaded(pat, b"x" * 3000)[0] == 413
     assert uploaded(pat, b"")[0] == 409
     assert uploaded(pat, WITH_PROGRAM, sender="--policy=/etc/passwd")[0] == 409
+    assert uploaded(pat, WITH_PROGRAM, client="192.0.2")[0] == 409
     assert uploaded(pat, WITH_PROGRAM, csrf="made up")[0] == 403
     assert uploaded(signed_in(app, "rita"), WITH_PROGRAM)[0] in (403, 415)
 

@@ -175,6 +175,20 @@ def test_standard_input_is_a_message_too(config: str) -> None:
     assert (result.exit_code, json.loads(result.stdout)["file"]) == (0, "-")
 
 
+@pytest.mark.parametrize("value", ["foo", "192.0.2", "192.0.2.7:25", "[2001:db8::7]", "mail.example"])
+def test_a_client_that_is_no_address_is_refused(config: str, value: str) -> None:
+    """A name would match no relay, so that the answer would be about a stranger instead of the server meant."""
+    result = CliRunner().invoke(check, ["--config", config, "--client", value, "-"], input=LETTER)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"{value!r} is not an IP address, such as 192.0.2.7 or 2001:db8::7." in result.stderr
+
+
+@pytest.mark.parametrize("value", ["192.0.2.7", "2001:db8::7", ""])
+def test_a_client_that_is_one_is_taken(config: str, value: str) -> None:
+    """'' asks what if nothing connected, such as a program on the gateway itself."""
+    assert CliRunner().invoke(check, ["--config", config, "--client", value, "-"], input=LETTER).exit_code == 0
+
+
 def test_another_directory_can_be_tried(config: str, tmp_path: Path) -> None:
     """Before it comes into force: the same two addresses are two families, and then one."""
     letter = b"From: t@school.example\nTo: a@gmail.com, b@gmail.com\nSubject: s\n\nHello\n"

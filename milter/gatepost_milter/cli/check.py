@@ -8,6 +8,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from ipaddress import ip_address
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -35,6 +36,18 @@ from gatepost_milter.spool import Spool
 _STOPPED = frozenset({Action.CONFIRM, Action.REJECT, Action.QUARANTINE, Action.SEAL})
 
 
+def _address(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """An IP address as Postfix tells it, or nothing. A name would match no relay, and be taken for a stranger."""
+    if value:
+        try:
+            ip_address(value)
+        except ValueError:
+            raise click.BadParameter(
+                f"{value!r} is not an IP address, such as 192.0.2.7 or 2001:db8::7."
+            ) from None
+    return value
+
+
 @click.command(
     epilog="Example: gatepost check --login teacher --recipient friend@outside.example letter.eml",
 )
@@ -51,7 +64,11 @@ _STOPPED = frozenset({Action.CONFIRM, Action.REJECT, Action.QUARANTINE, Action.S
     "--recipient", "recipients", multiple=True, help="Envelope recipient; repeat.  [default: To, Cc, Bcc]"
 )
 @click.option("--login", help="SASL login; '' for none.  [default: see below]")
-@click.option("--client", help="IP address of the SMTP client.  [default: the newest Received field]")
+@click.option(
+    "--client",
+    callback=_address,
+    help="IP address of the SMTP client; '' for none.  [default: the newest Received field]",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def check(
     *,
