@@ -102,7 +102,8 @@ def _best(judge: Callable[[], object]) -> float:
 def main() -> None:
     """Each policy on one small letter that goes each way, as plain text, and as plain text with HTML beside it."""
     plain = Text(where="part 1", text=LETTER)
-    both = (Text(where="part 1.1", text=LETTER), Text(where="part 1.2", text=LETTER, html=True))
+    paragraphs = "\n".join(" ".join(each.split()) for each in LETTER.split("\n\n"))  # as HTML is shown
+    both = (Text(where="part 1.1", text=LETTER), Text(where="part 1.2", text=paragraphs, html=True))
     ways = {
         "inbound": _transaction("teacher@school.example", login=""),
         "internal": _transaction("head@school.example", login="teacher"),

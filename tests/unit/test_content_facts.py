@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.mail import attachment, inspection, policy, transaction
 
 from gatepost_config.directory import ALWAYS, Approval, Directory, Kind, Person
@@ -89,6 +92,23 @@ def test_the_writers_own_words_are_told_from_what_they_quote(tmp_path: Path) -> 
     quoted = "Thank you.\n\nOn Monday, a parent wrote:\n> Call me on 07700 900123.\n"
     assert judged(tmp_path, "own_identifiers", said(quoted)).findings == ()
     assert only(judged(tmp_path, "identifiers", said(quoted))).evidence[0].name == "mobile number"
+
+
+BLANKS = st.lists(st.sampled_from([" ", "\n", "\t", "\r\n", "\xa0", "\f", "\v"]), min_size=1, max_size=4).map(
+    "".join
+)
+
+
+@given(
+    first=st.lists(st.sampled_from(["a", "b", "é", "ab"]), max_size=5),
+    second=st.lists(st.sampled_from(["a", "b", "é", "ab"]), max_size=5),
+    data=st.data(),
+)
+def test_a_letter_in_two_forms_is_read_once(first: list[str], second: list[str], data: st.DataObject) -> None:
+    """As plain text and as HTML; other words, or the same letters in other words, are another letter."""
+    texts = [data.draw(BLANKS) + "".join(word + data.draw(BLANKS) for word in words) for words in (first, second)]
+    letter = content.Content(said(*texts), content.Detectors(), today=date(2026, 11, 2)).letter
+    assert len(letter) == (1 if first == second else 2)
 
 
 def test_the_schools_own_telephones_are_nobodys(tmp_path: Path) -> None:

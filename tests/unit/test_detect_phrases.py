@@ -265,6 +265,22 @@ def test_everyday_mails_in_one_thread_reach_no_threshold(shipped: Lexicon, texts
     assert [listed.list for listed in reached if len(listed.hits) < 2] == []
 
 
+TESTED = [test.text for each in load_lists(list(shipped_lists())) for test in each.tests]
+
+
+@given(
+    texts=st.lists(st.sampled_from([*HARMLESS, *TESTED]), max_size=6),
+    least=st.dictionaries(st.sampled_from(sorted(shipped_lists())), st.integers(0, 8)),
+)
+def test_what_may_be_left_out_is_all_that_is(shipped: Lexicon, texts: list[str], least: dict[str, int]) -> None:
+    """A list that reaches the score from which it matters is told as ever; one that does not matter never is."""
+    pages = [Page(text) for text in texts]
+    found = shipped.search(pages, least=least)
+    everything = shipped.search(pages)
+    assert set(found) <= {each for each in everything if each.list in least}
+    assert {each for each in everything if each.score >= least.get(each.list, 10_000)} <= set(found)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["words", "near", "spaces", "letters", "hits"])
 def test_five_megabytes_take_linear_time(shipped: Lexicon, kind: str) -> None:

@@ -137,6 +137,8 @@ def test_what_quotes_nothing_at_a_quick_look_quotes_nothing(text: str) -> None:
     """The quick look spares the slow one, and must not change what it would find."""
     page = Page(text)
     assert structure.quotes(page) or structure.own_words(page) == text
+    marks = [mark.search(page.lowered) for mark in (structure._FORWARDED, structure._QUOTED)]
+    assert Structure(page).own is not page or marks == [None, None]
 
 
 @pytest.mark.slow

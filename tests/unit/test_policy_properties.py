@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,9 @@ from support.mail import attachment, inspection, policy, settings, transaction
 
 from gatepost_config.documents import load_policy
 from gatepost_config.errors import ConfigError
+from gatepost_config.phrase_lists import load_lists, shipped_lists
 from gatepost_config.words import Action
-from gatepost_milter.inspection.model import Attachment, Defect, FileClass, Inspection
+from gatepost_milter.inspection.model import Attachment, Defect, FileClass, Inspection, Text
 from gatepost_milter.policy.policy import Policy, load
 
 ACTIONS = [each for each in Action if each is not Action.CONFIRM]
@@ -59,6 +62,28 @@ def test_what_recipients_get_can_be_said_in_one_smtp_reply(ladder: Policy, asked
     assert all(each.strictness >= wanted.strictness for each, wanted in zip(got, asked, strict=True))
     assert [outcome.recipient for outcome in verdict.outcomes] == recipients
     assert (verdict.refusal is not None) is (verdict.action is Action.REJECT)
+
+
+SAID = [test.text for each in load_lists(list(shipped_lists())) for test in each.tests]
+
+
+@trials(max_examples=100, deadline=None)
+@given(
+    own=st.lists(st.sampled_from(SAID), max_size=3),
+    quoted=st.lists(st.sampled_from(SAID), max_size=2),
+    filed=st.lists(st.sampled_from(SAID), max_size=3),
+)
+def test_lists_that_make_no_difference_make_none(
+    shipped: Policy, own: list[str], quoted: list[str], filed: list[str]
+) -> None:
+    """Phrases that could change no verdict are not weighed; the verdict is that of one who weighs them all."""
+    thorough = copy.copy(shipped)
+    thorough._detectors = replace(shipped._detectors, in_letters=None, in_files=None)
+    letter = "\n".join([*own, "", "On Monday, A. Bell wrote:", *(f"> {each}" for each in quoted)])
+    texts = (Text(where="part 1", text=letter), Text(where="part 2", text="\n".join(filed), of_file=True))
+    seen = replace(inspection(attachment("a.txt")), texts=texts)
+    for sent in (transaction("t@school.example"), transaction("p@gmail.com", "t@school.example", login="teacher")):
+        assert shipped.judge(sent, seen) == thorough.judge(sent, seen)
 
 
 @trials(max_examples=300, deadline=None)

@@ -102,7 +102,7 @@ codecs.register_error("gatepost-plain", _make_plain)
 
 def _plain_octets(text: str) -> bytes:
     raw = text.encode("ascii", "gatepost-plain")
-    if any(octet in raw for octet in _GREEK_OR_CYRILLIC):
+    if not raw.isascii() and any(map(raw.__contains__, _GREEK_OR_CYRILLIC)):
         raw = _LOOK_ALIKE.sub(_unmask, raw.decode("utf-8")).encode("utf-8")
     return raw
 

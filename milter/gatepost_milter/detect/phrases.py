@@ -7,7 +7,7 @@ What is reported is the list's own term, never the mail's text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -109,25 +109,41 @@ class Lexicon:
         if problems:
             raise ConfigError(*problems)
 
-    def search(self, pages: Iterable[Page]) -> tuple[Listed, ...]:
+    def search(self, pages: Iterable[Page], *, least: Mapping[str, int] | None = None) -> tuple[Listed, ...]:
         """What the lists make of a message's pages, one entry for each list with a term that counts.
 
+        ``least`` are the lists that matter, each with the score from which it does; others may be left out.
         Raises DetectionError if a page could not be searched.
         """
+        read = [(page, present) for page in pages if (present := self._sieve.which(page.lowered))]
+        matter = self._matter({name for _, present in read for name in present}, least)
+        if not matter:
+            return ()
         hits: dict[tuple[int, int], Hit] = {}
         excused: dict[int, dict[str, None]] = {}
         less: dict[tuple[int, int], None] = {}
-        for page in pages:
-            for name in self._sieve.which(page.lowered):
+        for page, present in read:
+            for name in present:
                 if name in self._allows:
                     less[self._allows[name]] = None
-                elif self._terms[name] not in hits:
+                elif self._terms[name][0] in matter and self._terms[name] not in hits:
                     hit = self._hit(page, name, excused)
                     if hit is not None:
                         hits[self._terms[name]] = hit
         if not hits:
             return ()
         return tuple(self._listed(hits, excused, less))
+
+    def _matter(self, present: Iterable[str], least: Mapping[str, int] | None) -> frozenset[int]:
+        """The lists that these terms may bring to a score that matters: what excuses them only makes it less."""
+        scores: dict[int, int] = {}
+        for at, index in (self._terms[name] for name in present if name in self._terms):
+            each = self._lists[at]
+            scores[at] = scores.get(at, 0) + each.tiers[each.terms[index].tier]
+        if least is None:
+            return frozenset(scores)
+        names = {at: self._lists[at].name for at in scores}
+        return frozenset(at for at, name in names.items() if name in least and scores[at] >= least[name])
 
     def _hit(self, page: Page, name: str, excused: dict[int, dict[str, None]]) -> Hit | None:
         """The first place of a term that no context excuses."""

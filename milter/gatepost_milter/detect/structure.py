@@ -7,11 +7,12 @@ These are hints for tips and for telling chain letters from letters; none of the
 from __future__ import annotations
 
 import re
-from functools import cached_property
 from itertools import islice
+from typing import Any
 
 from gatepost_milter.detect.identifiers import EXAMINED
-from gatepost_milter.detect.pages import Page, Sieve, pattern
+from gatepost_milter.detect.once import once
+from gatepost_milter.detect.pages import Page, pattern
 
 MOST_ADDRESSES = 5000
 """Different addresses of one page that are kept."""
@@ -25,17 +26,13 @@ _MARGIN = r"[ \t>*|]*"
 _FORWARD = r"(?:begin forwarded message:|-{2,} ?forwarded (?:message|by)|-{2,} ?weitergeleitete nachricht)"
 _HEAD = rf"from:\*?[^\n]*\n(?:[^\n]*\n)?{_MARGIN}(?:sent|date|to|subject):"
 
-_SIEVE = Sieve(
-    {
-        "forward": rf"(?m)^{_MARGIN}{_FORWARD}",
-        "earlier": rf"(?m)^{_MARGIN}(?:-{{2,}} ?original message|{_HEAD}|on [^\n]*(?:\n[^\n]*)?wrote:[ \t]*$)",
-        "shown": rf"(?m)^{_MARGIN}(?:to|cc|bcc):[^\n]*[@;][^\n]*",
-        "address": r"[a-z0-9][a-z0-9._%+'-]*@[a-z0-9][a-z0-9-]*(?:\.[a-z0-9-]+)+",
-    }
-)
-_CUT = pattern(
-    rf"(?m)^{_MARGIN}(?:{_FORWARD}|-{{2,}} ?original message|{_HEAD}|on [^\n]*(?:\n[^\n]*)?wrote:[ \t]*$)"
-)
+_EARLIER = rf"-{{2,}} ?original message|{_HEAD}|on [^\n]*(?:\n[^\n]*)?wrote:[ \t]*$"
+
+_FORWARDED = pattern(rf"(?m)^{_MARGIN}{_FORWARD}")
+_QUOTED = pattern(rf"(?m)^{_MARGIN}(?:{_EARLIER})")
+_CUT = pattern(rf"(?m)^{_MARGIN}(?:{_FORWARD}|{_EARLIER})")
+_SHOWN = pattern(rf"(?m)^{_MARGIN}(?:to|cc|bcc):[^\n]*[@;][^\n]*")
+_ADDRESS = pattern(r"[a-z0-9][a-z0-9._%+'-]*@[a-z0-9][a-z0-9-]*(?:\.[a-z0-9-]+)+")
 _PREFIX = re.compile(r"\s*(?:(fwd?|wg|tr|rv|enc|doorst)|re|aw|antw|sv)(?:\s?\[\d{1,3}\])?\s?:", re.IGNORECASE)
 _SALUTATION = re.compile(
     r"(?:dear|hi|hello|hey|hiya|good (?:morning|afternoon|evening|day)|morning|afternoon|greetings|to whom|all"
@@ -63,25 +60,26 @@ def quotes(page: Page) -> bool:
 
 
 class Structure:
-    """The shape of a text, found out as far as it is asked for.
-
-    Each property raises DetectionError if the text could not be searched.
-    """
+    """The shape of a text, found out as far as it is asked for."""
 
     def __init__(self, page: Page, *, subject: str = "") -> None:
-        self._page = page
+        self.page = page
         self._subject = subject
+
+    @once
+    def own(self) -> Page:
+        """The writer's own words; the page itself if all are. Nothing is quoted or forwarded then."""
+        return own(self.page) if quotes(self.page) else self.page
 
     @property
     def forwards(self) -> int:
         """How often it was forwarded, by the subject or by the marks in the text, whichever says more."""
         return max(self._marks, forwards_in(self._subject))
 
-    @cached_property
+    @once
     def earlier(self) -> int:
         """How many earlier messages it quotes."""
-        found = _count(self._page, "earlier") if self._quotes and "earlier" in self._present else 0
-        return max(found, self._marks)
+        return max(self._count(_QUOTED), self._marks)
 
     @property
     def blocks(self) -> int:
@@ -93,35 +91,28 @@ class Structure:
         """How many people these lines name."""
         return sum(self._counts)
 
-    @cached_property
+    @once
     def capitals(self) -> int:
         """The share of capitals among the letters of the writer's own words, in per cent; 0 if these are few."""
-        return capitals(self._own)
+        return capitals(self.own.plain)
 
-    @cached_property
+    @once
     def salutation(self) -> bool:
         """Whether the writer's own words begin with one."""
-        return _has_salutation(self._own)
+        return _has_salutation(self.own.plain)
 
-    @cached_property
-    def _present(self) -> frozenset[str]:
-        return frozenset(_SIEVE.which(self._page.lowered))
-
-    @cached_property
-    def _quotes(self) -> bool:
-        return quotes(self._page)
-
-    @cached_property
+    @once
     def _marks(self) -> int:
-        return _count(self._page, "forward") if self._quotes and "forward" in self._present else 0
+        return self._count(_FORWARDED)
 
-    @cached_property
+    @once
     def _counts(self) -> list[int]:
-        return _shown(self._page) if "shown" in self._present else []
+        return _shown(self.page)
 
-    @cached_property
-    def _own(self) -> str:
-        return own_words(self._page) if self._quotes else self._page.plain
+    def _count(self, marks: Any) -> int:
+        if self.own is self.page:
+            return 0
+        return sum(1 for _ in islice(marks.finditer(self.page.lowered), _MOST_BLOCKS))
 
 
 def forwards_in(subject: str) -> int:
@@ -155,7 +146,7 @@ def addresses(page: Page) -> tuple[str, ...]:
     found: dict[str, None] = {}
     seen: set[bytes] = set()
     lowered = page.lowered
-    for match in islice(_SIEVE.each("address", lowered), EXAMINED):
+    for match in islice(_ADDRESS.finditer(lowered), EXAMINED):
         start, end = match.span()
         text = lowered[start:end]
         if len(text) > 254 or text in seen:
@@ -182,14 +173,10 @@ def _line_before(lowered: bytes, start: int) -> bytes:
     return lowered[begin:start]
 
 
-def _count(page: Page, name: str) -> int:
-    return sum(1 for _ in islice(_SIEVE.each(name, page.lowered), _MOST_BLOCKS))
-
-
 def _shown(page: Page) -> list[int]:
     """How many people each quoted To or Cc line names, of those that name at least three."""
     counts = []
-    for match in islice(_SIEVE.each("shown", page.lowered), _MOST_BLOCKS):
+    for match in islice(_SHOWN.finditer(page.lowered), _MOST_BLOCKS):
         line = match.group()
         count = max(line.count(b"@"), line.strip(b"; ").count(b";") + 1)
         if count >= _FEWEST_SHOWN:

@@ -7,10 +7,9 @@ give holds counts, masks and keyed hashes.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, tzinfo
-from functools import cached_property
 
 from gatepost_config.domains import Domains
 from gatepost_milter.detect import calendar, credentials, exports, identifiers, structure, transit
@@ -20,6 +19,7 @@ from gatepost_milter.detect.credentials import Leak
 from gatepost_milter.detect.domains_alike import Alike
 from gatepost_milter.detect.exports import Export
 from gatepost_milter.detect.identifiers import Kind, Match
+from gatepost_milter.detect.once import once
 from gatepost_milter.detect.pages import Page
 from gatepost_milter.detect.phrases import Lexicon, Listed
 from gatepost_milter.detect.structure import Structure
@@ -34,13 +34,16 @@ SUBJECT = "subject"
 class Detectors:
     """What the detectors of one policy look for.
 
-    ``identifiers`` are the kinds of them that make a difference, ``telephones`` are numbers that are nobody's own,
-    ``private`` the names of the phrase lists whose terms only their keepers may see. ``key`` is that of the hashes
-    by which different values are counted: they never leave the process, so each process may have a key of its own,
-    and there is none to keep safe.
+    ``in_letters`` and ``in_files`` are the phrase lists that make a difference there, each with the score from
+    which it does (None: all do), ``private`` the names of those whose terms only their keepers may see.
+    ``identifiers`` are the kinds of them that make a difference, ``telephones`` are numbers that are nobody's own.
+    ``key`` is that of the hashes by which different values are counted: they never leave the process, so each
+    process may have a key of its own, and there is none to keep safe.
     """
 
     lexicon: Lexicon | None = None
+    in_letters: Mapping[str, int] | None = None
+    in_files: Mapping[str, int] | None = None
     identifiers: frozenset[Kind] = frozenset(Kind)
     private: frozenset[str] = frozenset()
     alike: Alike = field(default_factory=lambda: Alike(()))
@@ -67,36 +70,36 @@ class Content:
         self._detectors = detectors
         self._today = today
 
-    @cached_property
+    @once
     def letter(self) -> tuple[Page, ...]:
         """The subject and the message's own texts. Of two texts with the same words one is enough: mail programs
         send a letter as plain text and as HTML."""
         pages = [Page(self._inspection.subject, where=SUBJECT)] if self._inspection.subject else []
         own = [each for each in self._inspection.texts if not each.of_file]
-        seen: set[str] = set()
+        seen: set[bytes] = set()
         for each in own:
-            words = " ".join(each.text.split()) if len(own) > 1 else each.text
+            words = _words(each.text) if len(own) > 1 else b""
             if words not in seen:
                 seen.add(words)
                 pages.append(_page(each))
         return tuple(pages)
 
-    @cached_property
+    @once
     def files(self) -> tuple[Page, ...]:
         """The texts of attached files, as far as inspection was asked for them."""
         return tuple(_page(each) for each in self._inspection.texts if each.of_file)
 
-    @cached_property
+    @once
     def own(self) -> tuple[Page, ...]:
         """The writer's own words: the letter without what it quotes and forwards."""
-        return tuple(structure.own(page) if structure.quotes(page) else page for page in self.letter)
+        return tuple(shape.own for shape in self._shapes)
 
-    @cached_property
+    @once
     def identifiers(self) -> tuple[Match, ...]:
         """The identifiers in the letter and its files, one match for each kind."""
         return self._identified((*self.letter, *self.files))
 
-    @cached_property
+    @once
     def own_identifiers(self) -> tuple[Match, ...]:
         """Those in the writer's own words."""
         if not self.files and self._all_own:
@@ -119,7 +122,7 @@ class Content:
         # A page has one match for each kind: without two of a kind there is nothing to add up.
         return tuple(found) if len({each.kind for each in found}) == len(found) else identifiers.total(found)
 
-    @cached_property
+    @once
     def exports(self) -> tuple[Export, ...]:
         """Exports of pupils' data, by the names of files and by what stands in them."""
         named = {
@@ -131,54 +134,56 @@ class Content:
         found = [each for page in (*self.letter, *self.files) for each in exports.find(page)]
         return (*named.values(), *(each for each in found if each.where not in named))
 
-    @cached_property
+    @once
     def leaks(self) -> tuple[Leak, ...]:
         """Credentials in clear in the letter and its files, one leak for each kind."""
         key = self._detectors.key
         found = [leak for page in (*self.letter, *self.files) for leak in credentials.find(page, key=key)]
         return tuple(found) if len({each.kind for each in found}) == len(found) else credentials.total(found)
 
-    @cached_property
+    @once
     def opens(self) -> bool:
         """Whether an encrypted file and what may be its password came in the same message."""
         return credentials.opens_attachment(self.leaks, self._inspection.attachments)
 
-    @cached_property
+    @once
     def listed(self) -> tuple[Listed, ...]:
         """What the phrase lists make of the letter, with what it quotes."""
-        return self._searched(self.letter)
+        return self._searched(self.letter, least=self._detectors.in_letters)
 
-    @cached_property
+    @once
     def own_listed(self) -> tuple[Listed, ...]:
         """What they make of the writer's own words."""
-        return self.listed if not self.listed or self._all_own else self._searched(self.own)
+        return self.listed if self._all_own else self._searched(self.own, least=self._detectors.in_letters)
 
-    @cached_property
+    @once
     def listed_in_files(self) -> tuple[Listed, ...]:
         """What they make of the attached files."""
-        return self._searched(self.files)
+        return self._searched(self.files, least=self._detectors.in_files)
 
-    def _searched(self, pages: Sequence[Page]) -> tuple[Listed, ...]:
+    def _searched(self, pages: Sequence[Page], *, least: Mapping[str, int] | None) -> tuple[Listed, ...]:
         lexicon = self._detectors.lexicon
-        return lexicon.search(pages) if lexicon is not None and pages else ()
+        return lexicon.search(pages, least=least) if lexicon is not None else ()
 
     def is_private(self, listed: Listed) -> bool:
         """Whether only the keepers of the list may see its terms."""
         return listed.list in self._detectors.private
 
-    @cached_property
-    def structures(self) -> tuple[tuple[Page, Structure], ...]:
+    @once
+    def structures(self) -> tuple[Structure, ...]:
         """The shape of each of the message's own texts."""
-        subject = self._inspection.subject
-        texts = (page for page in self.letter if page.where != SUBJECT)
-        return tuple((page, Structure(page, subject=subject)) for page in texts)
+        return tuple(each for each in self._shapes if each.page.where != SUBJECT)
 
-    @cached_property
+    @once
+    def _shapes(self) -> tuple[Structure, ...]:
+        return tuple(Structure(page, subject=self._inspection.subject) for page in self.letter)
+
+    @once
     def addresses(self) -> tuple[tuple[str, str], ...]:
         """The mail addresses in the writer's own words and in the files, each with the place of its first."""
         return self._addresses((*self.own, *self.files))
 
-    @cached_property
+    @once
     def own_addresses(self) -> tuple[tuple[str, str], ...]:
         """Those in the writer's own words."""
         return self._addresses(self.own) if self.files else self.addresses
@@ -191,7 +196,7 @@ class Content:
                 found.setdefault(address, page.where)
         return tuple(found.items())
 
-    @cached_property
+    @once
     def links(self) -> tuple[Link, ...]:
         """The links of the message's own texts that are worth a look, each host and name once."""
         found: dict[tuple[str, str], Link] = {}
@@ -199,12 +204,12 @@ class Content:
             found.setdefault((link.host, link.name), link)
         return tuple(found.values())
 
-    @cached_property
+    @once
     def hosts(self) -> tuple[str, ...]:
         """All hosts to which links of the message's own texts lead, as far as they are kept."""
         return tuple(dict.fromkeys(host for each in self._linked for host in each.hosts))
 
-    @cached_property
+    @once
     def _linked(self) -> tuple[Links, ...]:
         return tuple(transit.links(page) for page in self._linking())
 
@@ -223,7 +228,7 @@ class Content:
         for invitation in self.invitations:
             yield Page(invitation.words, where=invitation.where)
 
-    @cached_property
+    @once
     def invitations(self) -> tuple[Invitation, ...]:
         """The events of the calendars that came with the message; one in the text and in a file counts once."""
         found = [
@@ -233,12 +238,23 @@ class Content:
         ]
         return tuple({(each.organiser, each.attendees, each.starts): each for each in found}.values())
 
-    @cached_property
+    @once
     def protection(self) -> Protection:
         """What of the message is encrypted."""
         return transit.protection(
             parts=self._inspection.parts, attachments=self._inspection.attachments, pages=self.letter
         )
+
+
+_BLANK = bytes.maketrans(b"\t\n\v\f\r", b"     ")
+
+
+def _words(text: str) -> bytes:
+    """A text by which to tell whether another has the same words, whatever white space stands between them."""
+    raw = text.replace("\xa0", " ").encode("utf-8", "surrogatepass").translate(_BLANK).strip()
+    while b"  " in raw:
+        raw = raw.replace(b"  ", b" ")
+    return raw
 
 
 def _page(text: Text) -> Page:

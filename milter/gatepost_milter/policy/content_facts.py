@@ -193,7 +193,7 @@ def _locked(subject: Subject) -> Iterator[Locked]:
 
 def _most(field: str) -> Callable[[Subject, People], int]:
     """The largest value of one property of the message's texts."""
-    return lambda subject, _: max((int(getattr(each, field)) for _, each in subject.content.structures), default=0)
+    return lambda subject, _: max((int(getattr(each, field)) for each in subject.content.structures), default=0)
 
 
 ATTACHMENT_FIELDS = (

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, tzinfo
 from enum import Enum
-from functools import cached_property
 from typing import Any
 
 from gatepost_config.addresses import domain_of, normalise
@@ -14,6 +13,7 @@ from gatepost_config.directory import Approval, Directory
 from gatepost_config.domains import Domains
 from gatepost_config.words import Direction
 from gatepost_milter.detect.domains_alike import Alike
+from gatepost_milter.detect.once import once
 from gatepost_milter.inspection.model import Inspection
 from gatepost_milter.policy.content import Content, Detectors
 from gatepost_milter.policy.past import NO_PAST, Past
@@ -94,12 +94,12 @@ class Subject:
     detectors: Detectors = NO_DETECTORS
     alike: Callable[[], Alike] = _none_known
 
-    @cached_property
+    @once
     def content(self) -> Content:
         """What the message says."""
         return Content(self.inspection, self.detectors, today=self.people.at)
 
-    @cached_property
+    @once
     def shown(self) -> Mapping[str, str]:
         """The addresses that every recipient can read, by their identity; in the message's order."""
         shown: dict[str, str] = {}
@@ -107,13 +107,13 @@ class Subject:
             shown.setdefault(normalise(each.address), each.address)
         return shown
 
-    @cached_property
+    @once
     def shown_outside(self) -> tuple[str, ...]:
         """Those of them that are not the school's."""
         is_school = self.people.domains.is_school
         return tuple(address for key, address in self.shown.items() if not is_school(key.rpartition("@")[2]))
 
-    @cached_property
+    @once
     def blind(self) -> tuple[str, ...]:
         """The envelope recipients whom no other recipient can see."""
         return tuple(address for address, _ in self.ways if normalise(address) not in self.shown)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 from gatepost_config.directory import Directory
 from gatepost_config.domains import Domains
@@ -48,6 +48,7 @@ class View:
 
 
 Look = Callable[[View], Any]
+K = TypeVar("K")
 
 _NO_FACTS: dict[str, Any] = {}
 _BLIND = View(_NO_FACTS.__getitem__, People(directory=Directory.of(), domains=Domains(school=()), at=date.min))
@@ -63,14 +64,15 @@ def either(looks: Sequence[Look]) -> Look:
     return looks[0] if len(looks) == 1 else _any(tuple(looks))
 
 
-def relevant(nodes: Iterable[Node], fact: str, field: str, values: Iterable[str]) -> frozenset[str]:
-    """Of the values that a text field of a list's items can have, those that make any difference to conditions.
+def relevant(nodes: Iterable[Node], fact: str, known: Mapping[K, Mapping[str, str | bool]]) -> frozenset[K]:
+    """Of items that a list fact may hold, and of which no more is known than some fields, those that can make any
+    difference to conditions.
 
     An item makes none if each walk over the list passes it by: all ``identifiers.filter(i, i.kind == 'upn')`` does
     with other kinds is to leave them out.
     """
     uses = [use for node in nodes for use in _uses(node, fact)]
-    return frozenset(value for value in values if any(_takes(use, field, value) for use in uses))
+    return frozenset(item for item, fields in known.items() if any(_takes(use, fields) for use in uses))
 
 
 def _uses(node: Node, fact: str) -> Iterator[Node]:
@@ -93,15 +95,15 @@ def _uses(node: Node, fact: str) -> Iterator[Node]:
                 yield from _uses(condition, fact)
 
 
-def _takes(use: Node, field: str, value: str) -> bool:
-    """Whether a walk may stop at an item of which nothing but one field is known."""
+def _takes(use: Node, fields: Mapping[str, str | bool]) -> bool:
+    """Whether a walk may stop at an item of which nothing but these fields is known."""
     if not isinstance(use, Walk):
         return True
 
     def known(node: Node) -> Node:
         match node:
             case Select(Name(name), asked) if name == use.variable:
-                return Constant(value) if asked == field else Unknown()
+                return Constant(fields[asked]) if asked in fields else Unknown()
             case Call(function, parts):
                 return Call(function, tuple(known(each) for each in parts))
             case Items(parts):

@@ -4,7 +4,7 @@ they do not change.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +14,8 @@ from gatepost_config.phrase_lists import PhraseList, load_lists, shipped_lists
 from gatepost_config.policy_document import PolicyDocument
 from gatepost_config.spelling import suggestion
 from gatepost_milter.detect.phrases import Lexicon
+from gatepost_milter.policy.glance import relevant
+from gatepost_milter.policy.syntax import Node
 
 _KEPT = 8  # sets of lists, compiled
 
@@ -29,6 +31,18 @@ class Lists:
     def names(self) -> frozenset[str]:
         """The names by which conditions ask for them."""
         return frozenset(each.name for each in self.lists)
+
+    def least(self, trees: Sequence[Node], *facts: str) -> Mapping[str, int]:
+        """The lists that make any difference to conditions on these facts, each with the score from which it does:
+        none, or its threshold if all that is asked is whether that is reached."""
+        known = {
+            (each.name, reached): {"list": each.name, "category": each.category, "reached": reached}
+            for each in self.lists
+            for reached in (False, True)
+        }
+        wanted = frozenset[tuple[str, bool]]().union(*(relevant(trees, fact, known) for fact in facts))
+        thresholds = {each.name: each.threshold for each in self.lists if (each.name, True) in wanted}
+        return thresholds | {name: 0 for name, reached in wanted if not reached}
 
     @property
     def private(self) -> frozenset[str]:

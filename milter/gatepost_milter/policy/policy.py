@@ -48,6 +48,7 @@ from gatepost_milter.policy.rules import (
     environment,
 )
 from gatepost_milter.policy.standing import Exemptions, Memory, Party, exempt_text, with_blocks
+from gatepost_milter.policy.syntax import Node
 from gatepost_milter.policy.texts import Words
 from gatepost_milter.policy.trial import Case, Plan, Trial
 from gatepost_milter.policy.verdict import Sender, Verdict
@@ -115,9 +116,12 @@ class Policy:
         self._catalogue = Catalogue(limits=document.limits, lists=document.lists, phrase_lists=phrases.lists)
         self._environment = environment(self._catalogue)
         self.rules = compile_rules(document, self._catalogue, self._environment)
+        trees = [one.tree for each in active(self.rules) for one in each.conditions]
         self._detectors = Detectors(
             lexicon=phrases.lexicon,
-            identifiers=_identifiers(active(self.rules)),
+            identifiers=_identifiers(trees),
+            in_letters=phrases.least(trees, "listed", "own_listed"),
+            in_files=phrases.least(trees, "listed_in_files"),
             private=phrases.private,
             telephones=tuple(settings.school.telephones),
             zone=self._zone,
@@ -355,11 +359,10 @@ class Policy:
         return replies
 
 
-def _identifiers(rules: Iterable[CompiledRule]) -> frozenset[Identity]:
-    """The kinds of identifiers that make any difference to these rules: no other is looked for."""
-    trees = [one.tree for each in rules for one in each.conditions]
-    wanted = (relevant(trees, fact, "kind", Identity) for fact in ("identifiers", "own_identifiers"))
-    return frozenset(Identity(kind) for kinds in wanted for kind in kinds)
+def _identifiers(trees: Sequence[Node]) -> frozenset[Identity]:
+    """The kinds of identifiers that make any difference to conditions: no other is looked for."""
+    kinds = {kind: {"kind": kind} for kind in Identity}
+    return relevant(trees, "identifiers", kinds) | relevant(trees, "own_identifiers", kinds)
 
 
 def _strictest(findings: Sequence[Finding], address: str) -> Action:
