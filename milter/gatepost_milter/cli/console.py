@@ -11,10 +11,8 @@ from typing import TextIO
 
 import click
 
-from gatepost_config import logs
-from gatepost_config.documents import load_settings
-from gatepost_config.errors import ConfigError
 from gatepost_milter.cli.configured import CannotError, config_option, settings_at
+from gatepost_milter.cli.services import serve
 from gatepost_milter.cli.stored import login
 from gatepost_quarantine.review import Account
 from gatepost_quarantine.sql import SqlReview, open_review
@@ -123,13 +121,7 @@ def _run(config: Path) -> None:
         raise CannotError(
             f"the console needs a part that is not installed: {error}; use gatepost[console]"
         ) from None
-    try:
-        settings = load_settings(config)
-        logs.configure(settings.log, service="console")
-        code = run_console(settings)
-    except (ConfigError, StoreError) as error:
-        raise CannotError(str(error)) from error
-    sys.exit(code)
+    serve(config, run_console, service="console")
 
 
 @contextmanager

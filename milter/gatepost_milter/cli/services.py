@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from gatepost_config import logs
 from gatepost_config.documents import load_settings
 from gatepost_config.errors import ConfigError
+from gatepost_config.settings import Settings
 from gatepost_milter.cli.configured import CannotError, config_option
 from gatepost_quarantine.store import StoreError
 
@@ -63,10 +66,18 @@ def pages(config: Path) -> None:
         from gatepost_quarantine.sender.service import main as run_pages
     except ImportError as error:
         raise CannotError(f"the pages need a part that is not installed: {error}; use gatepost[console]") from None
+    serve(config, run_pages, service="pages")
+
+
+def serve(config: Path, run: Callable[[Settings], int], *, service: str) -> NoReturn:
+    """Run a web application with these settings, logging as ``service``, and end with its exit code.
+
+    Raises CannotError if the settings or the store cannot be used.
+    """
     try:
         settings = load_settings(config)
-        logs.configure(settings.log, service="pages")
-        code = run_pages(settings)
+        logs.configure(settings.log, service=service)
+        code = run(settings)
     except (ConfigError, StoreError) as error:
         raise CannotError(str(error)) from error
     sys.exit(code)
