@@ -33,6 +33,7 @@ EACH: Literal["livesum"] = "livesum"
 
 _FILE_BYTES = 256 * 1024
 _PREFIX = "metrics-"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _number = struct.Struct("dd").pack
 
 
@@ -160,23 +161,25 @@ def folder(parent: Path) -> Iterator[Path]:
     Folders of daemons that were killed are removed too. A lock that all processes of a daemon share says which
     are in use: the workers of a killed master may still finish their sessions.
     """
-    for old in parent.glob(f"{_PREFIX}*"):
-        with suppress(OSError):
-            _remove(old)
-    path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with _locked(parent, fcntl.LOCK_EX):  # or another daemon could remove ours before it is locked
+        for old in parent.glob(f"{_PREFIX}*"):
+            with suppress(OSError), _locked(old, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                shutil.rmtree(old, ignore_errors=True)
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        in_use = os.open(path, _FOLDER)
+        fcntl.flock(in_use, fcntl.LOCK_SH)
     try:
-        fcntl.flock(lock, fcntl.LOCK_SH)
         yield path
     finally:
-        os.close(lock)
+        os.close(in_use)
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _remove(path: Path) -> None:
-    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+@contextmanager
+def _locked(path: Path, how: int) -> Iterator[None]:
+    descriptor = os.open(path, _FOLDER)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(path, ignore_errors=True)
+        fcntl.flock(descriptor, how)
+        yield
     finally:
-        os.close(lock)
+        os.close(descriptor)

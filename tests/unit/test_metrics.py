@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -95,6 +96,17 @@ def test_a_daemon_removes_its_folder_and_those_of_the_dead(tmp_path: Path) -> No
     with metrics.folder(tmp_path):
         assert not draining.exists()
     shutil.rmtree(draining, ignore_errors=True)
+
+
+def test_daemons_that_start_at_once_leave_each_others_folders_alone(tmp_path: Path) -> None:
+    """Between making a folder and locking it, another daemon could have taken it for a dead one's."""
+
+    def live(_: int) -> bool:
+        with metrics.folder(tmp_path) as own:
+            return own.exists()
+
+    with ThreadPoolExecutor(8) as daemons:
+        assert all(daemons.map(live, range(400)))
 
 
 def test_everybody_counts_through_the_slots(root: Path) -> None:
