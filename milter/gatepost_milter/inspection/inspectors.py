@@ -278,7 +278,7 @@ class _Handed:
     """What an inspector is given: ``leaves`` as they stand in the bytes of ``pieces``, or of ``descriptors``."""
 
     leaves: tuple[Leaf, ...]
-    pieces: tuple[bytes, ...] = ()
+    pieces: tuple[memoryview, ...] = ()
     descriptors: tuple[int, ...] = ()
 
 
@@ -291,8 +291,8 @@ def _handed(content: Spool, leaves: Sequence[Leaf]) -> Iterator[_Handed]:
         descriptor = os.open(f"/proc/self/fd/{content.descriptor}", os.O_RDONLY | os.O_CLOEXEC)
         moved = tuple(leaves)
     else:
-        with content.view() as view:
-            pieces = tuple(view[leaf.start : leaf.end] for leaf in leaves)
+        with content.view() as view:  # of bytes in memory: these views outlive it
+            pieces = tuple(memoryview(view)[leaf.start : leaf.end] for leaf in leaves)
         moved = tuple(_moved(leaves, pieces))
         if moved[-1].end <= _IN_REQUEST:
             yield _Handed(leaves=moved, pieces=pieces)
@@ -304,7 +304,7 @@ def _handed(content: Spool, leaves: Sequence[Leaf]) -> Iterator[_Handed]:
         os.close(descriptor)
 
 
-def _moved(leaves: Sequence[Leaf], pieces: Sequence[bytes]) -> Iterator[Leaf]:
+def _moved(leaves: Sequence[Leaf], pieces: Sequence[memoryview]) -> Iterator[Leaf]:
     """The leaves as they stand one behind the other."""
     offset = 0
     for leaf, piece in zip(leaves, pieces, strict=True):
@@ -312,15 +312,14 @@ def _moved(leaves: Sequence[Leaf], pieces: Sequence[bytes]) -> Iterator[Leaf]:
         offset += len(piece)
 
 
-def _sealed(pieces: Iterable[bytes]) -> int:
+def _sealed(pieces: Iterable[memoryview]) -> int:
     """An anonymous file of the pieces: past what a socket takes in one go, it would wake both sides by turns."""
     descriptor = os.memfd_create("leaves", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         for piece in pieces:
-            with memoryview(piece) as view:
-                written = 0
-                while written < len(view):
-                    written += os.write(descriptor, view[written:])
+            written = 0
+            while written < len(piece):
+                written += os.write(descriptor, piece[written:])
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
     except OSError:
         os.close(descriptor)

@@ -291,7 +291,7 @@ class Channel:
         self,
         message: dict[str, Any],
         *,
-        blobs: Sequence[bytes] = (),
+        blobs: Sequence[memoryview] = (),
         descriptors: Sequence[int] = (),
         until: float | None = None,
     ) -> None:
