@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import click
@@ -69,11 +71,21 @@ class _Silent:
         return None
 
 
+def _gathered(results: Sequence[Result]) -> Iterator[tuple[Result, Sequence[str]]]:
+    """Each result, with the names of the checks after it that were skipped for the very same reason."""
+    for (status, _says), group in groupby(results, key=lambda each: (each.status, each.says)):
+        first, *others = group
+        if status is Status.SKIPPED:
+            yield first, [each.check for each in others]
+        else:
+            yield from ((each, ()) for each in (first, *others))
+
+
 def _show(console: Console, results: list[Result], *, quiet: bool) -> None:
     shown = [each for each in results if not quiet or each.status in (Status.WARN, Status.FAIL)]
     width = max((len(each.check) for each in shown), default=0)
     previous = ""
-    for result in shown:
+    for result, more in _gathered(shown):
         row = Table.grid(padding=(0, 2))
         row.add_column(width=width, no_wrap=True)
         row.add_column(width=max(len(status) for status in Status), no_wrap=True)
@@ -81,7 +93,10 @@ def _show(console: Console, results: list[Result], *, quiet: bool) -> None:
         row.add_row(
             Text("" if result.check == previous else result.check),
             Text(result.status.value, style=_STYLES[result.status]),
-            Text(result.says, style="dim" if result.status is Status.SKIPPED else ""),
+            Text(
+                f"{result.says}; the same for {', '.join(more)}" if more else result.says,
+                style="dim" if result.status is Status.SKIPPED else "",
+            ),
         )
         console.print(row)
         if result.mend:

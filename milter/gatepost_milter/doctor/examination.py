@@ -78,26 +78,48 @@ class Examination:
         return gateway_facts.store(self.settings)
 
     def examine(self, names: Sequence[str] = ()) -> Iterator[Result]:
-        """Run the checks of these names (all, when there is none), and tell what each found."""
-        for name in names or CHECKS:
-            for diagnosis in self._run(name):
-                yield Result(check=name, status=diagnosis.status, says=diagnosis.says, mend=diagnosis.mend)
+        """Run the checks of these names (all, when there is none), and tell what each found.
 
-    def _run(self, name: str) -> Iterable[Diagnosis]:
+        That Postfix cannot be asked is told once, as ``postfix``, before the first check that must know.
+        """
+        told = False
+        for name in names or CHECKS:
+            try:
+                found = self._run(name)
+            except PostconfError as error:
+                if not told:
+                    yield _result("postfix", self._unanswered(error))
+                told = True
+                found = [skipped("not looked at, because Postfix's configuration cannot be read")]
+            for diagnosis in found:
+                yield _result(name, diagnosis)
+
+    def _run(self, name: str) -> Sequence[Diagnosis]:
+        """What one check finds. Raises PostconfError."""
         if name != "settings" and self.loaded[0] is None:
             return [skipped("the settings do not load")]
         try:
             return list(CHECKS[name](self))
-        except PostconfError as error:
-            if self._elsewhere():
-                return [skipped(f"Postfix is not on this machine: {error}")]
-            mend = f"postconf -c {self.postfix_directory} -n; or name another folder: --postfix-config DIRECTORY"
-            return [fail(str(error), mend=mend)]
         except BypassError as error:
             return [fail(str(error), mend="gatepost postfix status")]
 
-    def _elsewhere(self) -> bool:
-        return not postconf.installed() and self.settings.socket.startswith("inet:")
+    def _unanswered(self, error: PostconfError) -> Diagnosis:
+        """Why nothing can be said about Postfix, which is a fault unless it is plainly on another machine."""
+        if not postconf.installed():
+            if self.settings.socket.startswith("inet:"):
+                return skipped("Postfix is not on this machine; run the doctor where it is, too")
+            return fail("Postfix is not on this machine", mend="apt-get install postfix")
+        if not (self.postfix_directory / "main.cf").exists():
+            return fail(
+                f"there is no main.cf in {self.postfix_directory}: Postfix is not configured there",
+                mend="dpkg-reconfigure postfix; or name the right folder: --postfix-config DIRECTORY",
+            )
+        mend = f"postconf -c {self.postfix_directory} -n; or name another folder: --postfix-config DIRECTORY"
+        return fail(f"Postfix's configuration cannot be read: {error}", mend=mend)
+
+    def _said_by_postfix(self) -> Postfix | None:
+        """What Postfix says, for checks that can do without it."""
+        return None if isinstance(self._postfix, PostconfError) else self._postfix
 
     def socket(self) -> Iterator[Diagnosis]:
         """The milter socket."""
@@ -106,9 +128,8 @@ class Examination:
             yield from gateway_checks.milter_socket(address, None, gateway_facts.answer(address), None)
             return
         found = gateway_facts.located(Path(address))
-        owner = "postfix"
-        if postconf.installed():
-            owner = self.postfix.value("mail_owner") or owner
+        postfix = self._said_by_postfix()
+        owner = (postfix.value("mail_owner") if postfix else "") or "postfix"
         answer = gateway_facts.answer(address) if found.entry.exists else None
         yield from gateway_checks.milter_socket(address, found, answer, gateway_facts.user(owner))
 
@@ -177,9 +198,9 @@ class Examination:
         if database := self._database():
             places.insert(0, ("store", database.parent))
         message_size = 0
-        if postconf.installed():
-            places.append(("queue", Path(self.postfix.queue_directory)))
-            message_size = self.postfix.number("message_size_limit")
+        if postfix := self._said_by_postfix():
+            places.append(("queue", Path(postfix.queue_directory)))
+            message_size = postfix.number("message_size_limit")
         found: list[Disk] = [disk for purpose, path in places if (disk := gateway_facts.disk(purpose, path))]
         yield from gateway_checks.disks(found, floor=self.settings.store.free_floor, message_size=message_size)
 
@@ -235,6 +256,10 @@ CHECKS: Mapping[str, Callable[[Examination], Iterable[Diagnosis]]] = {
     "release.outbound": lambda it: listeners.release_outbound(it.postfix, it.settings),
     "release.reach": lambda it: listeners.release_reach(it.postfix, it.settings, gateway_facts.firewall()),
 }
+
+
+def _result(check: str, diagnosis: Diagnosis) -> Result:
+    return Result(check=check, status=diagnosis.status, says=diagnosis.says, mend=diagnosis.mend)
 
 
 def chosen(wanted: Sequence[str]) -> tuple[str, ...]:
