@@ -8,12 +8,13 @@ import signal
 import sqlite3
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 from support.daemons import samples, until
 from support.mails import clean, infected
+from support.milters import configured, running
 
 from gatepost_milter.demo.gateway import Process
 from gatepost_milter.demo.milter_client import MilterClient, Outcome
@@ -28,27 +29,13 @@ LOG_LINES = frozenset(Event)
 @pytest.fixture
 def milter(tmp_path: Path) -> Iterator[Process]:
     """``gatepost milter`` with two workers and metrics on a free port, all in one folder."""
-    settings = {
-        "school": {"name": "Example School", "domains": ["school.example"]},
-        "policy": str(tmp_path / "policy.yaml"),
-        "gateway": "gw.school.example",
-        "socket": str(tmp_path / "milter.sock"),
-        "spool": {"directory": str(tmp_path / "spool")},
-        "store": {"url": f"sqlite:///{tmp_path}/store.db", "free_floor": 4096},
-        "metrics": {"listen": "127.0.0.1:0"},
-        "workers": 2,
-        "drain": 5,
-    }
     shipped = Path(__file__).parents[2] / "config/policies/default.yaml"
-    (tmp_path / "policy.yaml").write_text(shipped.read_text(encoding="utf-8"), encoding="utf-8")
-    config = tmp_path / "gatepost.yaml"
-    config.write_text(json.dumps(settings))
-    process = Process("milter", "--config", str(config))
-    try:
-        assert process.wait_for(lambda line: line.get("event") == "metrics are served", seconds=30), process.tail()
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(shipped.read_text(encoding="utf-8"), encoding="utf-8")
+    store = {"url": f"sqlite:///{tmp_path}/store.db", "free_floor": 4096}
+    config = configured(tmp_path, policy=str(policy), store=store, metrics={"listen": "127.0.0.1:0"})
+    with running(config, event="metrics are served") as process:
         yield process
-    finally:
-        process.stop()
 
 
 @pytest.fixture
@@ -135,7 +122,8 @@ def test_counts_go_on_over_a_reload_and_a_dead_worker(
     send(clean("three"))
     workers = [each for each in _children(milter.pid) if _children(each)]  # those that have inspectors
     for pid in workers:
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # one of the old generation may just have ended by itself
+            os.kill(pid, signal.SIGKILL)
     until(lambda: len([each for each in _children(milter.pid) if _children(each)]) >= 2, "new workers")
     until(lambda: read()["gatepost_workers"] == 2, "workers that are ready")
     send(clean("four"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import random
 import threading
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from support.milters import configured, running
 
 from gatepost_milter.demo.gateway import Process
 from gatepost_milter.demo.milter_client import MilterClient, Outcome
@@ -27,24 +27,8 @@ HEAD = (
 @pytest.fixture
 def milter(tmp_path: Path) -> Iterator[Process]:
     """``gatepost milter`` with two workers; its socket is ``milter.sock`` in the same folder."""
-    settings = {
-        "school": {"name": "Example School", "domains": ["school.example"]},
-        "gateway": "gw.school.example",
-        "socket": str(tmp_path / "milter.sock"),
-        "spool": {"directory": str(tmp_path / "spool")},
-        "store": {"url": f"sqlite:///{tmp_path}/store.db"},
-        "metrics": {"listen": ""},
-        "workers": 2,
-        "drain": 5,
-    }
-    config = tmp_path / "gatepost.yaml"
-    config.write_text(json.dumps(settings))
-    process = Process("milter", "--config", str(config))
-    try:
-        assert process.wait_for(lambda line: line.get("event") == "ready", seconds=30), process.tail()
+    with running(configured(tmp_path)) as process:
         yield process
-    finally:
-        process.stop()
 
 
 def deliver(socket: Path, size: int, number: int) -> Outcome:

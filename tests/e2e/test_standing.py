@@ -5,16 +5,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from support.milters import configured, running
 
 from gatepost_milter.cli import main
-from gatepost_milter.demo.gateway import Process
 from gatepost_milter.demo.milter_client import MilterClient, Outcome
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -49,30 +48,9 @@ class Gateway:
 
     def __init__(self, folder: Path, *, mode: str) -> None:
         self._folder = folder
-        (folder / "policy.yaml").write_text(POLICY.replace("MODE", mode))
-        self.config = folder / "gatepost.yaml"
-        settings = {
-            "school": {"name": "Example School", "domains": ["school.example"]},
-            "policy": str(folder / "policy.yaml"),
-            "gateway": "gw.school.example",
-            "socket": str(folder / "milter.sock"),
-            "spool": {"directory": str(folder / "spool")},
-            "store": {"url": f"sqlite:///{folder}/store.db", "free_floor": 0},
-            "metrics": {"listen": ""},
-            "workers": 2,
-            "drain": 5,
-            "history": {"learn": 0},
-        }
-        self.config.write_text(json.dumps(settings))
-
-    @contextmanager
-    def running(self) -> Iterator[Process]:
-        process = Process("milter", "--config", str(self.config))
-        try:
-            assert process.wait_for(lambda line: line.get("event") == "ready", seconds=30), process.tail()
-            yield process
-        finally:
-            process.stop()
+        policy = folder / "policy.yaml"
+        policy.write_text(POLICY.replace("MODE", mode))
+        self.config = configured(folder, policy=str(policy), history={"learn": 0})
 
     def command(self, *arguments: str) -> dict[str, Any]:
         result = CliRunner().invoke(main, [*arguments, "--config", str(self.config), "--json"])
@@ -110,7 +88,7 @@ def test_a_ruling_reaches_every_worker_of_a_running_gateway(tmp_path: Path) -> N
     """Somebody waits at the telephone for the exemption; a stolen account must stop at once."""
     gateway = Gateway(tmp_path, mode="enforce")
     about = ("--sender", "t@school.example", "--until", "1h", "--reason", "a test")
-    with gateway.running():
+    with running(gateway.config):
         assert gateway.sent_out() == "reject"
         made = gateway.command("exemption", "add", "--rule", "no-mail-out", *about)
         within(DEADLINE, lambda: gateway.sent_out() == "accept")
@@ -123,11 +101,11 @@ def test_a_ruling_reaches_every_worker_of_a_running_gateway(tmp_path: Path) -> N
 def test_who_is_no_stranger_is_none_after_a_restart_either(tmp_path: Path) -> None:
     """What a teacher wrote yesterday must be known today, in both workers and after a reboot."""
     gateway = Gateway(tmp_path, mode="monitor")
-    with gateway.running():
+    with running(gateway.config):
         assert gateway.tagged("a@firm.example")
         assert gateway.sent_out() == "accept"
         within(DEADLINE, lambda: not gateway.tagged("a@firm.example"))
         assert gateway.tagged("b@firm.example")
-    with gateway.running():
+    with running(gateway.config):
         assert not any(gateway.tagged("a@firm.example") for _ in range(PASSES))
         assert gateway.tagged("b@firm.example")
