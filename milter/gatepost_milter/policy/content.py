@@ -163,7 +163,7 @@ class Content:
 
     def _searched(self, pages: Sequence[Page], *, least: Mapping[str, int] | None) -> tuple[Listed, ...]:
         lexicon = self._detectors.lexicon
-        return lexicon.search(pages, least=least) if lexicon is not None else ()
+        return lexicon.search(pages, least=least) if lexicon is not None and pages else ()
 
     def is_private(self, listed: Listed) -> bool:
         """Whether only the keepers of the list may see its terms."""

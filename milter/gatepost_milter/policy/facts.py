@@ -378,11 +378,13 @@ def counted(defects: Sequence[Defect]) -> list[tuple[Defect, int]]:
     return [(first[code], count[code]) for code in first]
 
 
-def text(value: str) -> str:
+def text(value: str | None) -> str:
     """A text that the condition language takes: lone surrogates (from raw 8-bit header fields) become ``?``.
 
     Never cut: what a rule looks for could stand behind the cut.
     """
+    if not value:
+        return ""
     if value.isascii():
         return value
     return value.encode("utf-8", "replace").decode("utf-8")
@@ -399,7 +401,7 @@ def _number(value: int | None) -> int:
 PLAIN: Mapping[Type, Callable[[Any], Any]] = {
     Type.BOOL: bool,
     Type.INT: _number,
-    Type.STRING: lambda value: text(value or ""),
+    Type.STRING: text,
     Type.STRINGS: _texts,
 }
 """What the condition language sees of a field's value, for each type of field."""

@@ -8,6 +8,7 @@ evaluated, and only that evaluation makes a finding.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, TypeVar
@@ -38,10 +39,10 @@ class View:
     Fields that are looked up among the people cost time, so each is looked up once for each thing.
     """
 
-    __slots__ = ("frame", "looked", "people", "thing")
+    __slots__ = ("frame", "looked", "people", "things")
 
-    def __init__(self, thing: Callable[[str], Any], people: People) -> None:
-        self.thing = thing
+    def __init__(self, things: Mapping[str, Any], people: People) -> None:
+        self.things = things
         self.people = people
         self.frame: list[Any] = [None] * _DEPTH
         self.looked: dict[tuple[int, int], Any] = {}
@@ -51,7 +52,7 @@ Look = Callable[[View], Any]
 K = TypeVar("K")
 
 _NO_FACTS: dict[str, Any] = {}
-_BLIND = View(_NO_FACTS.__getitem__, People(directory=Directory.of(), domains=Domains(school=()), at=date.min))
+_BLIND = View(_NO_FACTS, People(directory=Directory.of(), domains=Domains(school=()), at=date.min))
 
 
 def glance(tree: Node, catalogue: Catalogue) -> Look:
@@ -162,7 +163,7 @@ class _Reader:
             return (lambda view: view.frame[depth]), kind
         if name not in FACTS or name in ("limit", "lists"):
             return _unsure, ""
-        return (lambda view: view.thing(name)), FACTS[name].type
+        return (lambda view: view.things[name]), FACTS[name].type
 
     @staticmethod
     def _select(operand: Look, kind: str, name: str) -> tuple[Look, str]:
@@ -332,6 +333,8 @@ def _called(function: Callable[..., Any], arguments: tuple[Look, ...]) -> Look:
     return look_at_two
 
 
+_SIMPLE = (str, int)
+
 # ``lowerAscii`` leaves all letters but A to Z as they are.
 _ASCII_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
@@ -340,16 +343,14 @@ def _plain_only(function: Callable[[Any, Any], bool]) -> Callable[[Any, Any], An
     """For values that Python compares just as the condition language does: texts, numbers, true and false."""
 
     def compare(one: Any, other: Any) -> Any:
-        alike = isinstance(one, str | int) and isinstance(other, str | int)
-        return function(one, other) if alike else UNSURE
+        return function(one, other) if isinstance(one, _SIMPLE) and isinstance(other, _SIMPLE) else UNSURE
 
     return compare
 
 
 def _numbers_only(function: Callable[[Any, Any], bool]) -> Callable[[Any, Any], Any]:
     def compare(one: Any, other: Any) -> Any:
-        alike = isinstance(one, int) and isinstance(other, int)
-        return function(one, other) if alike else UNSURE
+        return function(one, other) if isinstance(one, int) and isinstance(other, int) else UNSURE
 
     return compare
 
@@ -362,7 +363,7 @@ def _texts_only(function: Callable[[str, str], Any]) -> Callable[[Any, Any], Any
 
 
 def _in(one: Any, others: Any) -> Any:
-    return one in others if isinstance(one, str | int) and UNSURE not in others else UNSURE
+    return one in others if isinstance(one, _SIMPLE) and UNSURE not in others else UNSURE
 
 
 def _joined(one: Any, other: Any) -> Any:
@@ -374,19 +375,19 @@ def _size(value: Any) -> Any:
 
 
 _FUNCTIONS: Mapping[tuple[str, int], Callable[..., Any]] = {
-    ("!_", 1): lambda value: not value,
-    ("_==_", 2): _plain_only(lambda one, other: one == other),
-    ("_!=_", 2): _plain_only(lambda one, other: one != other),
-    ("_<_", 2): _numbers_only(lambda one, other: one < other),
-    ("_<=_", 2): _numbers_only(lambda one, other: one <= other),
-    ("_>_", 2): _numbers_only(lambda one, other: one > other),
-    ("_>=_", 2): _numbers_only(lambda one, other: one >= other),
+    ("!_", 1): operator.not_,
+    ("_==_", 2): _plain_only(operator.eq),
+    ("_!=_", 2): _plain_only(operator.ne),
+    ("_<_", 2): _numbers_only(operator.lt),
+    ("_<=_", 2): _numbers_only(operator.le),
+    ("_>_", 2): _numbers_only(operator.gt),
+    ("_>=_", 2): _numbers_only(operator.ge),
     ("_+_", 2): _joined,
     ("@in", 2): _in,
     ("size", 1): _size,
     ("lowerAscii", 1): lambda value: value.translate(_ASCII_LOWER) if isinstance(value, str) else UNSURE,
     ("startsWith", 2): _texts_only(str.startswith),
     ("endsWith", 2): _texts_only(str.endswith),
-    ("contains", 2): _texts_only(lambda one, other: other in one),
+    ("contains", 2): _texts_only(operator.contains),
 }
 """The functions and operators that a glance understands, by name and number of arguments."""

@@ -48,8 +48,27 @@ class Plan:
         return awake
 
 
+class _Things(dict[str, Any]):
+    """What the facts of one message are read from, each found out when it is first asked for.
+
+    Raises PolicyError if a text could not be searched.
+    """
+
+    def __init__(self, catalogue: Catalogue, subject: Subject) -> None:
+        super().__init__()
+        self._catalogue = catalogue
+        self._subject = subject
+
+    def __missing__(self, name: str) -> Any:
+        try:
+            found = self[name] = self._catalogue.thing(name, self._subject)
+        except DetectionError as error:
+            raise PolicyError(f"{name}: {error}") from None
+        return found
+
+
 class _Facts:
-    """The facts of one message, each found out when it is first asked for."""
+    """The values of the facts of one message, each made when it is first asked for."""
 
     def __init__(
         self, catalogue: Catalogue, subject: Subject, asked: Asked, roles: Mapping[str, tuple[str, ...]]
@@ -58,7 +77,7 @@ class _Facts:
         self._subject = subject
         self._asked = asked
         self._roles = roles
-        self._things: dict[str, Any] = {}
+        self.things = _Things(catalogue, subject)
         self._values: dict[str, Any] = {}
         self._recipients: dict[str, Recipient] = {}
         self._cases: dict[str, Any] = {}
@@ -69,20 +88,8 @@ class _Facts:
         if case is self._case:
             return
         self._case = case
-        self._things["recipient"] = self._recipient(case)
-        self._things["direction"] = case.direction.value
-
-    def thing(self, name: str) -> Any:
-        """What a fact is read from. Raises PolicyError."""
-        try:
-            return self._things[name]
-        except KeyError:
-            pass
-        try:
-            found = self._things[name] = self._catalogue.thing(name, self._subject)
-        except DetectionError as error:
-            raise PolicyError(f"{name}: {error}") from None
-        return found
+        self.things["recipient"] = self._recipient(case)
+        self.things["direction"] = case.direction.value
 
     def of(self, condition: Condition, case: Case) -> dict[str, Any]:
         """The values of all that a condition reads. Raises PolicyError."""
@@ -98,7 +105,7 @@ class _Facts:
                 self._cases[case.address] = self._catalogue.value(name, recipient, people, self._asked)
             return self._cases[case.address]
         if name not in self._values:
-            thing = None if self._catalogue.is_constant(name) else self.thing(name)
+            thing = None if self._catalogue.is_constant(name) else self.things[name]
             try:
                 self._values[name] = self._catalogue.value(name, thing, people, self._asked)
             except DetectionError as error:
@@ -130,7 +137,7 @@ class Trial:
         roles: Mapping[str, tuple[str, ...]],
     ) -> None:
         self._facts = _Facts(catalogue, subject, plan.asked, roles)
-        self._view = View(self._facts.thing, subject.people)
+        self._view = View(self._facts.things, subject.people)
         self._plan = plan
         self._environment = environment
         self._known: dict[tuple[int, str], list[Any] | bool] = {}
@@ -138,7 +145,7 @@ class Trial:
 
     def awake(self) -> tuple[CompiledRule, ...]:
         """The rules of the plan whose lists hold anything. Raises PolicyError."""
-        return self._plan.awake(tuple(name for name in self._plan.gates if self._facts.thing(name)))
+        return self._plan.awake(tuple(filter(self._facts.things.__getitem__, self._plan.gates)))
 
     def eligible(self, compiled: CompiledRule, cases: Sequence[Case]) -> Sequence[Case]:
         """Those of the recipients for whom the rule could fire, as far as glances tell. Raises PolicyError."""
@@ -193,7 +200,7 @@ class Trial:
         return self._known[key]
 
     def _evaluate(self, condition: Condition, case: Case) -> list[Any] | bool:
-        if condition.chunked and not self._facts.thing(condition.chunked):
+        if condition.chunked and not self._facts.things[condition.chunked]:
             return []
         return condition.run(self._environment, self._facts.of(condition, case))
 
