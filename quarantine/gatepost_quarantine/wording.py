@@ -18,6 +18,7 @@ from typing import Any
 
 from jinja2 import FunctionLoader, StrictUndefined, TemplateError, TemplateNotFound, select_autoescape
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup, escape
 
 from gatepost_config.errors import ConfigError, Problem
 from gatepost_config.settings import Settings
@@ -63,6 +64,7 @@ class Templates:
         )
         self._environment.filters["wrapped"] = _wrapped
         self._environment.filters["day"] = _day
+        self._environment.filters["unbroken"] = _unbroken
 
     def said(self, facts: object) -> dict[str, str]:
         """The sentences that text and HTML share, as plain strings: whoever shows them escapes them.
@@ -203,6 +205,17 @@ def _setting(settings: Settings, name: str, message: str, remedy: str = "") -> P
 def _day(at: datetime) -> str:
     """A day as people write it: 27 November 2026."""
     return f"{at.day} {at:%B %Y}"
+
+
+def _unbroken(text: str, part: str) -> Markup:
+    """Text as HTML in which one part of it, such as a support id, keeps to one line.
+
+    By the style ``whole`` of base.html: a hyphen that does not break would be another letter, and a console
+    that is searched for it would find nothing.
+    """
+    escaped, word = str(escape(text)), str(escape(part))
+    kept = f'<span class="whole">{word}</span>'
+    return Markup(escaped.replace(word, kept) if word else escaped)  # noqa: S704 - both are escaped above
 
 
 def _wrapped(text: str, first: str = "", rest: str = "") -> str:

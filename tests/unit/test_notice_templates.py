@@ -191,6 +191,17 @@ def test_every_variable_is_documented() -> None:
         assert f"`{name}`" in page, name
 
 
+def test_a_support_id_keeps_to_one_line() -> None:
+    """On a phone it broke at its hyphen, in the very line that asks to quote it."""
+    kept = 'class="whole">7KQ-2MX</span>'
+    explained = [each for each in samples.samples(settings()) if each.notice.kind is not NoticeKind.REPORT]
+    pages = [body(written(settings(), each.name)) for each in explained]  # a report's lines begin with it
+    shown = [page for page in pages if "7KQ-2MX" in page]
+    assert [page for page in shown if page.count(kept) != page.count("7KQ-2MX")] == []
+    assert len([page for page in shown if f"quote <span {kept}" in page]) > 3
+    assert all(".whole { white-space: nowrap; }" in page for page in shown)
+
+
 def test_preview_writes_every_notice(tmp_path: Path) -> None:
     """What the pages of a school look like, with its own logo, before anybody gets one."""
     (tmp_path / "logo.png").write_bytes(picture())
