@@ -237,7 +237,7 @@ def test_every_mark_agrees_in_large_files(start: bytes) -> None:
     """Each mark in its place, at the seam of two pieces, in the middle and at the end of a file of many pieces."""
     noise = files.noise(_SIZE)
     step = _SMALL_PIECE // 76 * 57
-    edges = [at + beside for at in (5 * step, _SIZE // step * step, _NEARER) for beside in range(-8, 2)]
+    edges = [at + beside for at in (5 * step, _SIZE // step * step, _NEARER) for beside in range(-30, 32, 2)]
     anywhere = [1, 7000, *edges, _SIZE // 2, _NEARER + 20_000, _SIZE - 60_000, _SIZE - 40]
     fixed = [(at, mark) for at, pattern, _ in unopened._FRONT if (mark := _letters(pattern))]
     found = [(len(noise) + at, mark) for at, pattern, _ in unopened._BACK if (mark := _letters(pattern))]
@@ -292,6 +292,7 @@ def test_what_detect_looks_at_is_left_in() -> None:
     """A file without its middle has all bytes at which marks are looked for at their places."""
     reach = max(at + 64 for at, _, _ in unopened._FRONT)
     assert max(reach, 32768 + 20480) <= settled._FRONT
+    assert max(map(len, _BEHIND[:-1])) == marks.LONGEST
     assert settled._BACK >= marks.ZIP_TAIL > unopened._SECTOR
 
 

@@ -35,10 +35,7 @@ _LONGEST_NAME = 255
 
 _NEAR_THE_FRONT = (b"%PDF", b"ustar")
 
-# The marks of archives that are found behind other data, and that of a zip file's directory, which ends the file.
-_BEHIND = (b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"MSCF\0\0\0\0")
-_LONGEST = max(map(len, _BEHIND))
-_ZIP_END = b"PK\x05\x06"
+_ZIP_END = b"PK\x05\x06"  # the mark of a zip file's directory
 
 
 def attachments(data: sight.Buffer, leaves: Sequence[Leaf]) -> tuple[Attachment, ...] | None:
@@ -135,11 +132,11 @@ def _read(head: bytes, pieces: Iterator[bytes]) -> tuple[bytes, int] | None:
     size, before, tail = 0, b"", b""
     piece: bytes | None = head
     while piece is not None:
-        if size < marks.FAR:
-            seam = before + piece[: _LONGEST - 1]
-            if any(mark in seam or marks.find(piece, mark, 0, len(piece)) >= 0 for mark in _BEHIND):
+        if size < marks.FAR + marks.LONGEST:
+            seam = before + piece[: marks.LONGEST - 1]
+            if marks.archive(seam, 0, len(seam)) or marks.archive(piece, 0, len(piece)):
                 return None
-            before = piece[1 - _LONGEST :]
+            before = piece[1 - marks.LONGEST :]
         if size and len(head) < _FRONT:
             head += piece
         elif size:

@@ -47,12 +47,8 @@ _MARKS: tuple[tuple[int, bytes, tuple[str, ...], tuple[str, ...]], ...] = (
     (2, b"-lh", ("lha",), ()),
     (2, b"-lz", ("lha",), ()),
 )
-# Marks that unpackers look for behind other data, each with what must follow it.
-_ANYWHERE = (
-    (b"7z\xbc\xaf\x27\x1c", re.compile(rb"(?s).{6}\x00[\x00-\x04]"), ("7zip",)),
-    (b"Rar!\x1a\x07", re.compile(rb"(?s).{6}[\x00\x01]"), ("rar", "rar5")),
-    (b"MSCF\0\0\0\0", re.compile(rb"(?s).{8}.{4}\0{4}.{4}\0{4}\x03\x01"), ("cab",)),
-)
+# The formats by which archives are read that stand behind other data.
+_BEHIND = {"7z": ("7zip",), "rar": ("rar", "rar5"), "cab": ("cab",)}
 # What follows the marks that are made of letters: class lists begin with dates such as 070701.
 _LETTERS = (b"0707", b"WARC")
 _SPELT = re.compile(rb"07070[12][0-9A-Fa-f]{16}|070707[0-7]{16}|WARC/\d\.\d\r?\n")
@@ -84,12 +80,10 @@ def _found(file: File) -> tuple[int, tuple[str, ...], tuple[str, ...]] | None:
     if file.mime in ("application/x-tar", "application/x-gtar") or file.extensions() & _OLD_TAR:
         return 0, ("tar",), ()
     if file.data[:2] != b"PK" and len(file.data) > 64:
-        for mark, form, formats in _ANYWHERE:
-            at = marks.find(file.data, mark, 1, marks.FAR)
-            while at >= 0:
-                if form.match(file.data, at):
-                    return at, formats, ()
-                at = marks.find(file.data, mark, at + 1, marks.FAR)
+        behind = marks.archive(file.data, 1, marks.FAR + marks.LONGEST)
+        if behind is not None:
+            kind, at = behind
+            return at, _BEHIND[kind], ()
     return None
 
 
