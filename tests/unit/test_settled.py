@@ -200,7 +200,7 @@ def test_claims_agree(claimed: str) -> None:
         _encoded(_PICTURES[0] + files.noise(6000) + b"7z\xbc\xaf\x27\x1c\0\4" + files.noise(600)),
         _encoded(_PICTURES[1] + b"%PDF-1.4" + files.noise(6000)),
         _encoded(files.noise(6000))[:4000] + b"!!" + _encoded(files.noise(6000))[4000:],
-        base64.b64encode(files.noise(120_000)) + b"\r\n" + base64.b64encode(files.noise(90_000)),
+        base64.b64encode(files.noise(210_000)) + b"\r\n" + base64.b64encode(files.noise(90_000)),
         _encoded(b"plain words " * 1000),
         b"",
     ],

