@@ -64,24 +64,44 @@ def test_what_recipients_get_can_be_said_in_one_smtp_reply(ladder: Policy, asked
     assert (verdict.refusal is not None) is (verdict.action is Action.REJECT)
 
 
-SAID = [test.text for each in load_lists(list(shipped_lists())) for test in each.tests]
+SAID = [
+    *(test.text for each in load_lists(list(shipped_lists())) for test in each.tests),
+    "Her UPN is K801000025001.",
+    "The password is Blue7Whale.",
+    "Join me at https://zoom.us/j/12345, or write to mum@gmail.com.",
+    "Surname\tForename\tUPN\tFSM\nLark\tSam\tK801000025001\tY",
+]
 
 
-@trials(max_examples=100, deadline=None)
+@pytest.fixture(scope="module")
+def thorough(shipped: Policy) -> Policy:
+    """The same policy without a glance and without a shortcut: it weighs every phrase and evaluates every rule."""
+    other = copy.copy(shipped)
+    other._detectors = replace(shipped._detectors, in_letters=None, in_files=None)
+    other.rules = tuple(replace(each, lists=None, looks=()) for each in shipped.rules)
+    other._plans = {}
+    return other
+
+
+@trials(max_examples=60, deadline=None)
 @given(
     own=st.lists(st.sampled_from(SAID), max_size=3),
     quoted=st.lists(st.sampled_from(SAID), max_size=2),
     filed=st.lists(st.sampled_from(SAID), max_size=3),
+    classes=st.frozensets(st.sampled_from(FileClass), max_size=2),
 )
-def test_lists_that_make_no_difference_make_none(
-    shipped: Policy, own: list[str], quoted: list[str], filed: list[str]
+def test_shortcuts_change_no_verdict(
+    shipped: Policy,
+    thorough: Policy,
+    own: list[str],
+    quoted: list[str],
+    filed: list[str],
+    classes: frozenset[FileClass],
 ) -> None:
-    """Phrases that could change no verdict are not weighed; the verdict is that of one who weighs them all."""
-    thorough = copy.copy(shipped)
-    thorough._detectors = replace(shipped._detectors, in_letters=None, in_files=None)
+    """Most mail is judged by a look at a few lists; the verdict is that of a judge who evaluates everything."""
     letter = "\n".join([*own, "", "On Monday, A. Bell wrote:", *(f"> {each}" for each in quoted)])
     texts = (Text(where="part 1", text=letter), Text(where="part 2", text="\n".join(filed), of_file=True))
-    seen = replace(inspection(attachment("a.txt")), texts=texts)
+    seen = replace(inspection(attachment("a.csv", *classes)), texts=texts)
     for sent in (transaction("t@school.example"), transaction("p@gmail.com", "t@school.example", login="teacher")):
         assert shipped.judge(sent, seen) == thorough.judge(sent, seen)
 

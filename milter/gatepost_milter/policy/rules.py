@@ -105,10 +105,10 @@ class CompiledRule:
     """A rule with its conditions. ``source`` is ``file:line`` of the rule.
 
     ``scope`` is how often what the rule finds changes within one message; its guard may change more often.
-    ``gates`` are lists, cheap to find out, of which one must hold something, else the rule finds nothing; None
-    where more must be looked at. ``looks`` are glances at what it finds and at its guard, in the order in which to
-    look, each with how often its answer changes: if one is false or empty, the rule does not fire. ``words`` says
-    that it asks what the message says: a text rule.
+    ``lists`` are those of which one must hold something, else the rule finds nothing; None where more must be
+    looked at. ``looks`` are glances at what it finds and at its guard, in the order in which to look, each with
+    how often its answer changes: if one is false or empty, the rule does not fire. ``dear`` says that what it
+    finds stands in the words, ``words`` that it asks for them anywhere: a text rule.
     """
 
     rule: Rule
@@ -116,7 +116,8 @@ class CompiledRule:
     when: Condition | None
     source: str
     scope: Scope
-    gates: frozenset[str] | None
+    lists: frozenset[str] | None
+    dear: bool
     looks: tuple[tuple[Scope, Look], ...]
     words: bool
 
@@ -128,14 +129,15 @@ class CompiledRule:
         looks = [(dear, (scope, either([each.look for each in find])))]
         if when is not None:
             looks.append((when.asks_words, (when.scope, when.look)))
-        plain = not dear and all(each.chunked for each in find)
+        plain = all(each.chunked for each in find)
         return CompiledRule(
             rule=rule,
             find=find,
             when=when,
             source=source,
             scope=scope,
-            gates=frozenset(each.chunked for each in find) if plain else None,
+            lists=frozenset(each.chunked for each in find) if plain else None,
+            dear=dear,
             looks=tuple(look for _, look in sorted(looks, key=lambda each: each[0])),
             words=any(costs for costs, _ in looks),
         )

@@ -29,13 +29,16 @@ class Case:
 
 
 class Plan:
-    """What is to be done for messages that go certain ways: the rules that speak there, and what they ask for."""
+    """What is to be done for messages that go certain ways: the rules that speak there, and what they ask for.
+
+    ``gates`` are lists that are cheap to find out, and without which some rules find nothing.
+    """
 
     def __init__(self, rules: Sequence[CompiledRule], catalogue: Catalogue) -> None:
         self._rules = tuple(rules)
         conditions = [one for each in rules for one in each.conditions]
         self.asked: Asked = catalogue.asking({word for one in conditions for word in one.words})
-        self.gates = sorted({name for each in rules for name in each.gates or ()})
+        self.gates = sorted({name for each in rules if not each.dear for name in each.lists or ()})
         self._awake: dict[tuple[str, ...], tuple[CompiledRule, ...]] = {}
 
     def awake(self, filled: tuple[str, ...]) -> tuple[CompiledRule, ...]:
@@ -43,7 +46,9 @@ class Plan:
         awake = self._awake.get(filled)
         if awake is None:
             awake = self._awake[filled] = tuple(
-                each for each in self._rules if each.gates is None or not each.gates.isdisjoint(filled)
+                each
+                for each in self._rules
+                if each.lists is None or each.dear or not each.lists.isdisjoint(filled)
             )
         return awake
 
@@ -51,19 +56,22 @@ class Plan:
 class _Things(dict[str, Any]):
     """What the facts of one message are read from, each found out when it is first asked for.
 
-    Raises PolicyError if a text could not be searched.
+    ``empty`` are the lists that are known to hold nothing. Raises PolicyError if a text could not be searched.
     """
 
     def __init__(self, catalogue: Catalogue, subject: Subject) -> None:
         super().__init__()
         self._catalogue = catalogue
         self._subject = subject
+        self.empty: set[str] = set()
 
     def __missing__(self, name: str) -> Any:
         try:
             found = self[name] = self._catalogue.thing(name, self._subject)
         except DetectionError as error:
             raise PolicyError(f"{name}: {error}") from None
+        if found == []:
+            self.empty.add(name)
         return found
 
 
@@ -149,6 +157,8 @@ class Trial:
 
     def eligible(self, compiled: CompiledRule, cases: Sequence[Case]) -> Sequence[Case]:
         """Those of the recipients for whom the rule could fire, as far as glances tell. Raises PolicyError."""
+        if compiled.lists is not None and compiled.lists <= self._facts.things.empty:
+            return ()
         try:
             for scope, look in compiled.looks:
                 if scope is Scope.MESSAGE:
