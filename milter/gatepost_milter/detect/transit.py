@@ -151,6 +151,7 @@ _SHOWN = re.compile(
 )
 # Below these names of countries' domains people register theirs.
 _SECOND = frozenset({"co", "ac", "org", "gov", "sch", "nhs", "ltd", "plc", "net", "com", "edu", "me"})
+_HOST_ENDS = re.compile(r"[/?#\\]")
 # Services that rewrite links carry the real one in a parameter.
 _WRAPPED = re.compile(r"[?&](?:url|u|q|target)=(https?(?::|%3A)[^&]{4,4000})", re.IGNORECASE)
 _WRAPPERS = (
@@ -180,7 +181,7 @@ def links(page: Page) -> Links:
     hosts: dict[str, None] = {}
     found: dict[tuple[str, str], Link] = {}
     for start, url in _urls(page):
-        host, path = _host_and_path(url)
+        host, path = _target(url)
         if host and host not in hosts:
             if len(hosts) >= MOST_HOSTS:
                 continue
@@ -216,7 +217,7 @@ def disguised(source: str, *, where: str = "") -> tuple[Link, ...]:
         target = html.unescape((match.group(1) or match.group(2) or match.group(3) or b"").decode("utf-8")).strip()
         if said is None or not target.lower().startswith(("http://", "https://")):
             continue
-        host, shown = _host_and_path(_unwrapped(target))[0], said[1].lower()
+        host, shown = _target(target)[0], said[1].lower()
         if host and _site(host) != _site(shown) and len(found) < MOST_HOSTS:
             line = raw.count(b"\n", 0, match.start()) + 1
             link = Link(kind=Leads.DISGUISED, host=host, name=shown, where=where, line=line)
@@ -239,22 +240,22 @@ def _urls(page: Page) -> Iterator[tuple[int, str]]:
         found = match.group()[:8192]
         if found not in seen:
             seen.add(found)
-            yield match.start(), _unwrapped(found.decode("utf-8", "replace"))
+            yield match.start(), found.decode("utf-8", "replace")
 
 
-def _unwrapped(url: str) -> str:
-    """The link inside a link that a protection service has rewritten; once, for they do not nest."""
-    host, _ = _host_and_path(url)
-    if host.endswith(_WRAPPERS):
-        inner = _WRAPPED.search(url)
-        if inner is not None:
-            return unquote(inner[1])
-    return url
+def _target(url: str) -> tuple[str, str]:
+    """The host and path of a link; of the link inside it, if a protection service has rewritten it. They do not
+    nest."""
+    host, path = _host_and_path(url)
+    if host.endswith(_WRAPPERS) and (inner := _WRAPPED.search(url)) is not None:
+        return _host_and_path(unquote(inner[1]))
+    return host, path
 
 
 def _host_and_path(url: str) -> tuple[str, str]:
     rest = url.partition("://")[2] or url
-    end = min((at for mark in "/?#\\" if (at := rest.find(mark)) >= 0), default=len(rest))
+    mark = _HOST_ENDS.search(rest)
+    end = mark.start() if mark is not None else len(rest)
     host = rest[:end].rpartition("@")[2].partition(":")[0].lower().strip(".")
     path = rest[end:].partition("?")[0].partition("#")[0]
     return host, unquote(path)
