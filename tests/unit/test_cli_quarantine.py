@@ -17,9 +17,10 @@ from support.senders import LETTER, waiting
 from gatepost_config.words import Action, Direction, Evidence
 from gatepost_milter.cli import main
 from gatepost_quarantine.audit import Verb
+from gatepost_quarantine.cases import Case, CaseKind
 from gatepost_quarantine.held import Choice, HeldMessage, HeldRecipient, NoticeKind, SenderAnswer, State
 from gatepost_quarantine.sql import SqlStore
-from gatepost_quarantine.store import NotFoundError, OwedNotice, OwedRelease
+from gatepost_quarantine.store import NotFoundError, OwedNotice, OwedRelease, StoreError
 
 TEACHER = "teacher@school.example"
 HEAD = "head@school.example"
@@ -42,7 +43,11 @@ def config(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(config: Path, store: SqlStore) -> Run:
     """Run ``gatepost quarantine``."""
-    return lambda *arguments: CliRunner().invoke(main, ["quarantine", *arguments, "--config", str(config)])
+
+    def invoke(*arguments: str, said: str = "") -> Result:
+        return CliRunner().invoke(main, ["quarantine", *arguments, "--config", str(config)], input=said)
+
+    return invoke
 
 
 def keep(store: SqlStore, content: bytes = MESSAGE, **changes: Any) -> HeldMessage:
@@ -112,6 +117,20 @@ def test_show_says_why_first(run: Run, store: SqlStore) -> None:
     places = [result.stdout.index(part) for part in [*parts, "History", "held:hold"]]
     assert places == sorted(places)
     assert "Blue7Whale" not in result.stdout + run("show", message.id, "--json").stdout
+
+
+def test_show_says_what_keeps_it(run: Run, store: SqlStore) -> None:
+    """Who looks at an old message should know why it is still there."""
+    message = keep(store)
+    assert "Does not expire" not in run("show", message.id).stdout
+    store.legal_hold(message.id, actor="ann", reason="claim of 3 May")
+    opened = store.open_case(
+        Case(kind=CaseKind.BREACH, title="A", queue="it-support", opened_by="ann", held=(message.id,))
+    )
+    said = " ".join(run("show", message.id).stdout.split())
+    assert f"Does not expire legal hold (claim of 3 May); open case {opened.id}" in said
+    (told,) = lines(run("show", "--json", message.id))
+    assert (told["legal_hold"], told["open_cases"]) == ("claim of 3 May", [opened.id])
 
 
 def test_show_json_is_one_object(run: Run, store: SqlStore) -> None:
@@ -211,8 +230,61 @@ def test_several_ids_each_get_an_answer(run: Run, store: SqlStore) -> None:
     assert "no held message" in answers[-2]["error"]
     assert "denied" in answers[-1]["error"]
     assert store.counts().owed == 12
-    shown = run("release", "nothing")
-    assert (shown.exit_code, "not done: there is no held message nothing" in shown.stdout) == (1, True)
+    shown = run("release", "nothing", denied.id, good[0].id, good[0].id)
+    assert shown.exit_code == 1
+    table, *refused, summary = shown.stdout.rsplit("\n", 4)[:-1]
+    assert table.count(good[0].id[:8]) == 1  # named twice, told once
+    assert refused[0] == "not done: there is no held message nothing"
+    assert refused[1].startswith(f"not done: nothing of {denied.id} is held (denied)")
+    assert summary == "1 of 3 released, or on the way."
+
+
+def test_what_a_list_finds_can_be_decided_about(run: Run, store: SqlStore) -> None:
+    """The filters of list serve every decision; ids from anywhere else come one a line."""
+    spam = [keep(store, str(number).encode(), subject="Cheap pills") for number in range(3)]
+    other = keep(store, b"other")
+    found = run("list", "--search", "pills", "--json").stdout
+    denied = run("deny", "-", "--reason", "spam", said=found)
+    assert (denied.exit_code, "3 of 3 denied." in denied.stdout) == (0, True)
+    assert {store.get(each.id).recipients[0].state for each in spam} == {State.DENIED}
+    assert run("deny", "-", said=f"\n{other.id[:6]}\r\n\n{other.id[:6]}\n").stdout.endswith("1 of 1 denied.\n")
+    nothing = run("deny", "-", said="")
+    assert (nothing.exit_code, nothing.stdout) == (0, "No message was named.\n")
+    for bad in ("{}", "{", '{"id": 1', '{"id":' + "[" * 100_000):
+        refused = run("release", "-", said=f"{other.id}\n{bad}\n")
+        assert (refused.exit_code, "neither an id a line nor what list --json" in refused.stderr) == (2, True)
+
+
+def test_a_release_that_waits_is_taken_back_by_naming_whose(run: Run, store: SqlStore) -> None:
+    """A bulk denial must not undo what a colleague has just released; one who names the recipient means it."""
+    message = keep(store)
+    store.release(message.id, actor="ann")
+    assert run("deny", message.id).exit_code == 1
+    assert run("deny", message.id, "--recipient", TEACHER).exit_code == 0
+    assert store.get(message.id).recipients[0].state is State.DENIED
+
+
+def test_what_was_done_is_told_also_if_the_store_goes_away(
+    run: Run, store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sees only the failure would not know where to go on."""
+    kept = [keep(store, str(number).encode()) for number in range(3)]
+    deny = SqlStore.deny
+
+    def failing(self: SqlStore, held_id: str, **options: Any) -> HeldMessage:
+        if held_id == kept[1].id:
+            raise StoreError("the disk is full")
+        return deny(self, held_id, **options)
+
+    monkeypatch.setattr(SqlStore, "deny", failing)
+    ids = [each.id for each in kept]
+    result = run("deny", *ids)
+    assert result.exit_code == 2
+    assert kept[0].id[:8] in result.stdout
+    assert "1 of 3 denied." in result.stdout
+    assert "the disk is full" in result.stderr
+    again = run("deny", "--json", *ids)
+    assert [each["done"] for each in lines(again)] == [True]
 
 
 def test_deny_tells_a_known_sender_what_it_is_told_to(run: Run, store: SqlStore) -> None:
@@ -240,7 +312,9 @@ def test_deny_may_tell_nobody(run: Run, store: SqlStore, sender: str, options: l
 def test_delete_removes_the_bytes(run: Run, store: SqlStore) -> None:
     """Without a terminal there is nobody to ask."""
     message = keep(store)
-    assert run("delete", message.id, "--reason", "asked for").exit_code == 0
+    asked = run("delete", message.id)
+    assert (asked.exit_code, "say --yes" in asked.stderr) == (2, True)
+    assert run("delete", message.id, "--reason", "asked for", "--yes").exit_code == 0
     assert store.get(message.id).recipients[0].state is State.DELETED
     with pytest.raises(NotFoundError):
         list(store.content(message.id))
@@ -252,7 +326,9 @@ def test_show_of_nothing_is_a_no(run: Run) -> None:
     assert (result.exit_code, result.stderr) == (1, "gatepost: there is no held message nothing\n")
 
 
-@pytest.mark.parametrize("command", [["list"], ["show", "x"], ["release", "x"], ["deny", "x"], ["delete", "x"]])
+@pytest.mark.parametrize(
+    "command", [["list"], ["show", "x"], ["release", "x"], ["deny", "x"], ["delete", "x", "--yes"]]
+)
 def test_without_settings_or_store_it_cannot(tmp_path: Path, command: list[str]) -> None:
     """Exit code 2, and the reason."""
     missing = CliRunner().invoke(main, ["quarantine", *command, "--config", str(tmp_path / "no.yaml")])

@@ -62,7 +62,7 @@ def seal(config: Path, as_json: bool, ids: tuple[str, ...], reason: str, actor: 
     def decide(store: SqlStore, held_id: str) -> HeldMessage:
         return store.seal(held_id, actor=by, reason=reason)
 
-    decide_all(config, ids, decide, as_json=as_json)
+    decide_all(config, ids, decide, said="sealed", as_json=as_json)
 
 
 @quarantine.command(
@@ -123,7 +123,8 @@ def hold(config: Path, as_json: bool, ids: tuple[str, ...], off: bool, reason: s
         change = store.end_legal_hold if off else store.legal_hold
         return change(held_id, actor=by, reason=reason)
 
-    decide_all(config, ids, decide, as_json=as_json)
+    said = "no longer under legal hold" if off else "under legal hold"
+    decide_all(config, ids, decide, said=said, as_json=as_json)
 
 
 @quarantine.command(epilog="Example: gatepost quarantine expire --dry-run")

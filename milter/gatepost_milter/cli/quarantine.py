@@ -6,6 +6,7 @@ All that came with a message is stripped of what a terminal would act upon.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,11 +21,12 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from gatepost_milter.cli.configured import config_option, settings_at
+from gatepost_milter.cli.configured import CannotError, config_option, settings_at
 from gatepost_milter.cli.printed import folding_table, minute, one_line, print_json_line, wide_console
 from gatepost_milter.cli.stored import actor_option, json_option, login, store_at
 from gatepost_quarantine import notices
 from gatepost_quarantine.audit import Event
+from gatepost_quarantine.cases import EVERYTHING, CaseState
 from gatepost_quarantine.held import Choice, HeldMessage, SenderAnswer, State
 from gatepost_quarantine.sql import SqlStore
 from gatepost_quarantine.store import ConflictError, Filter, NotFoundError
@@ -62,7 +64,23 @@ class _Answer:
     refusal: str = ""
 
 
-ids_argument = click.argument("ids", metavar="ID...", nargs=-1, required=True)
+def _ids(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Each id once. ``-`` is those that standard input names: an id a line, or what ``list --json`` says."""
+    found: list[str] = []
+    for each in given:
+        found.extend(_read_ids() if each == "-" else [each])
+    return tuple(dict.fromkeys(found))
+
+
+def _read_ids() -> list[str]:
+    try:
+        lines = [line.strip() for line in sys.stdin]
+        return [str(json.loads(line)["id"]) if line.startswith("{") else line for line in lines if line]
+    except (ValueError, KeyError, RecursionError):
+        raise click.BadParameter("standard input is neither an id a line nor what list --json prints.") from None
+
+
+ids_argument = click.argument("ids", metavar="ID...", nargs=-1, required=True, callback=_ids)
 _reason = click.option("--reason", default="", help="Why, for the record.")
 _recipient = click.option(
     "--recipient", "recipients", multiple=True, metavar="ADDRESS", help="Only this recipient; may be repeated."
@@ -71,7 +89,11 @@ _recipient = click.option(
 
 @click.group()
 def quarantine() -> None:
-    """Review what is held. An ID may be shortened, and a support id serves as well."""
+    """Review what is held. An ID may be shortened, and a support id serves as well.
+
+    What decides takes many IDs, or - for those on standard input: an ID a line, or what list --json prints. Each
+    gets its own answer; exit code 1 if any could not be done.
+    """
 
 
 @quarantine.command("list", epilog="Example: gatepost quarantine list --state held --queue it-support")
@@ -124,13 +146,19 @@ def show(config: Path, as_json: bool, held_id: str) -> None:
             held = store.get(held_id)
             events = store.events(held.id)
             answer = store.answers([held.id]).get(held.id)
+            legal_hold = store.legal_hold_of(held.id)
+            cases = [each.id for each in store.cases(sight=EVERYTHING, state=CaseState.OPEN, held_id=held.id)]
         except NotFoundError as error:
             click.echo(f"gatepost: {error}", err=True)
             sys.exit(1)
     if as_json:
-        print_json_line(_listed(held, answer) | _shown(held) | {"history": [event_json(each) for each in events]})
+        kept = {"legal_hold": legal_hold, "open_cases": cases}
+        history = {"history": [event_json(each) for each in events]}
+        print_json_line(_listed(held, answer) | _shown(held) | kept | history)
         return
-    wide_console().print(_sheet(held, events, answer))
+    kept_for = [f"legal hold ({legal_hold})"] if legal_hold else []
+    kept_for += [f"open case {each}" for each in cases]
+    wide_console().print(_sheet(held, events, answer, kept_for=kept_for))
 
 
 @quarantine.command(epilog="Example: gatepost quarantine release k7m2 --reason 'expected from our supplier'")
@@ -160,7 +188,7 @@ def release(
     def decide(store: SqlStore, held_id: str) -> HeldMessage:
         return store.release(held_id, recipients=recipients, to=to, actor=by, reason=reason)
 
-    decide_all(config, ids, decide, as_json=as_json)
+    decide_all(config, ids, decide, said="released, or on the way", as_json=as_json)
 
 
 @quarantine.command(epilog="Example: gatepost quarantine deny k7m2 --reason malware --tell 'Use the portal.'")
@@ -182,7 +210,10 @@ def deny(
     tell: str,
     no_notice: bool,
 ) -> None:
-    """Decide that held messages are not delivered. A known sender is told, never anybody else."""
+    """Decide that held messages are not delivered. A known sender is told, never anybody else.
+
+    With --recipient a release is taken back, too, as long as the courier has not begun to send it.
+    """
     by = actor or login()
     settings = settings_at(config)
 
@@ -192,7 +223,7 @@ def deny(
             held_id, recipients=recipients, actor=by, reason=reason, notices=() if no_notice else owed
         )
 
-    decide_all(config, ids, decide, as_json=as_json)
+    decide_all(config, ids, decide, said="denied", as_json=as_json)
 
 
 @quarantine.command(epilog="Example: gatepost quarantine delete k7m2 --reason 'asked for by its sender'")
@@ -201,10 +232,12 @@ def deny(
 @ids_argument
 @_reason
 @actor_option
-@click.option("--yes", is_flag=True, help="Do not ask first.")
+@click.option("--yes", is_flag=True, help="Do not ask first; needed where there is no terminal to ask at.")
 def delete(config: Path, as_json: bool, ids: tuple[str, ...], reason: str, actor: str, yes: bool) -> None:
     """Remove the bytes of held messages for good. What they were, and who removed them, stays on record."""
-    if not yes and sys.stdin.isatty():
+    if not yes:
+        if not sys.stdin.isatty():
+            raise CannotError("this cannot be undone, and there is no terminal to ask at: say --yes")
         what = "this message" if len(ids) == 1 else f"these {len(ids)} messages"
         click.confirm(f"Delete {what} for good?", abort=True)
     by = actor or login()
@@ -213,30 +246,35 @@ def delete(config: Path, as_json: bool, ids: tuple[str, ...], reason: str, actor
         store.delete(held_id, actor=by, reason=reason)
         return store.get(held_id)
 
-    decide_all(config, ids, decide, as_json=as_json)
+    decide_all(config, ids, decide, said="deleted", as_json=as_json)
 
 
-def decide_all(config: Path, ids: Sequence[str], decide: _Decide, *, as_json: bool) -> None:
-    """Decide about each id, whatever becomes of the others; exit code 1 if any was refused."""
-    answers = []
+def decide_all(config: Path, ids: Sequence[str], decide: _Decide, *, said: str, as_json: bool) -> None:
+    """Decide about each id, whatever becomes of the others; exit code 1 if any was refused.
+
+    ``said`` is what has become of those that were done. If the store goes away in between, or somebody presses
+    Ctrl-C, what was done until then is still told.
+    """
+    answers: list[_Answer] = []
     shown = track(
         ids,
         description="Working",
         console=Console(stderr=True),
         transient=True,
-        disable=len(ids) < _MANY or not sys.stderr.isatty(),
+        disable=as_json or len(ids) < _MANY or not sys.stderr.isatty(),
     )
-    with store_at(config) as (store, _settings):
-        for held_id in shown:
-            try:
-                answers.append(_Answer(held_id, decide(store, held_id)))
-            except (NotFoundError, ConflictError) as error:
-                answers.append(_Answer(held_id, None, str(error)))
-    if as_json:
-        for answer in answers:
-            print_json_line(_answer_json(answer))
-    else:
-        wide_console().print(_answer_table(answers))
+    try:
+        with store_at(config) as (store, _settings):
+            for held_id in shown:
+                try:
+                    answers.append(_Answer(held_id, decide(store, held_id)))
+                except (NotFoundError, ConflictError) as error:
+                    answers.append(_Answer(held_id, None, str(error)))
+                if as_json:
+                    print_json_line(_answer_json(answers[-1]))
+    finally:
+        if not as_json:
+            _tell(answers, of=len(ids), said=said)
     if any(answer.held is None for answer in answers):
         sys.exit(1)
 
@@ -307,7 +345,9 @@ def _unambiguous(ids: Sequence[str]) -> int:
     )
 
 
-def _sheet(held: HeldMessage, events: Sequence[Event], answer: SenderAnswer | None) -> Group:
+def _sheet(
+    held: HeldMessage, events: Sequence[Event], answer: SenderAnswer | None, *, kept_for: Sequence[str]
+) -> Group:
     """One message, for a person who has to decide: why first."""
     sealed = _sealed(held)
     title = "A sealed message" if sealed else one_line(held.subject) or "(no subject)"
@@ -330,7 +370,7 @@ def _sheet(held: HeldMessage, events: Sequence[Event], answer: SenderAnswer | No
             *(Text(one_line(value)) for value in values),
         )
     parts += _section("Recipients", recipients)
-    parts += _section("Message", _frame(held, sealed=sealed))
+    parts += _section("Message", _frame(held, sealed=sealed, kept_for=kept_for))
     if held.attachments and not sealed:
         attachments = folding_table("Attachment", "Claimed", "Detected", "Size", "Kind")
         for item in held.attachments:
@@ -375,7 +415,7 @@ def _why(held: HeldMessage) -> Group:
     return Group(*(lines or [Text("No rule says so; it was held by hand.")]))
 
 
-def _frame(held: HeldMessage, *, sealed: bool) -> Table:
+def _frame(held: HeldMessage, *, sealed: bool, kept_for: Sequence[str]) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     envelope = held.envelope
     client = " ".join(each for each in (envelope.client_name, f"[{envelope.client_address}]") if each != "[]")
@@ -390,6 +430,7 @@ def _frame(held: HeldMessage, *, sealed: bool) -> Table:
         "Message-ID": "" if sealed else held.message_id,
         "Support id": held.explanation.support_id,
         "Reviewed by": held.queue,
+        "Does not expire": "; ".join(kept_for),
         "Policy": f"{policy.name} {policy.version}",
         "Defects": "" if sealed else "; ".join(held.explanation.defects),
     }
@@ -399,17 +440,26 @@ def _frame(held: HeldMessage, *, sealed: bool) -> Table:
     return table
 
 
-def _answer_table(answers: Sequence[_Answer]) -> Table:
-    table = folding_table("ID", "Recipient", "State", "By", "When", "SMTP reply")
+def _tell(answers: Sequence[_Answer], *, of: int, said: str) -> None:
+    """What was done as a table, then what was not and why, then how many of how many."""
+    console = wide_console()
+    done = [answer.held for answer in answers if answer.held is not None]
+    if done:
+        console.print(_answer_table(done))
     for answer in answers:
         if answer.held is None:
+            named = "" if answer.given in answer.refusal else f"{answer.given}: "
+            refusal = Text(f"not done: {one_line(named + answer.refusal)}", style="bold red")
+            console.print(refusal, soft_wrap=True)
+    console.print(Text(f"{len(done)} of {of} {said}." if of else "No message was named.", style="dim"))
+
+
+def _answer_table(done: Sequence[HeldMessage]) -> Table:
+    table = folding_table("ID", "Recipient", "State", "By", "When", "SMTP reply")
+    for held in done:
+        for each in held.recipients:
             table.add_row(
-                Text(one_line(answer.given)), Text(f"not done: {one_line(answer.refusal)}", style="bold red")
-            )
-            continue
-        for each in answer.held.recipients:
-            table.add_row(
-                answer.held.id[:_SHORT],
+                held.id[:_SHORT],
                 Text(one_line(each.address)),
                 _state(each.state),
                 Text(one_line(each.decided_by)),

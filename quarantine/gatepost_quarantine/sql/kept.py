@@ -55,6 +55,11 @@ class Keeping(Base):
         """Let the retention apply again. Raises NotFoundError."""
         return self._set_legal_hold(held_id, "", Verb.LEGAL_HOLD_ENDED, actor=actor, reason=reason)
 
+    def legal_hold_of(self, held_id: str) -> str:
+        """Why somebody put the message under legal hold; empty if nobody did. Raises NotFoundError."""
+        with self._database.read() as connection:
+            return self._on_legal_hold(connection, self._resolve(connection, held_id))
+
     def waiting(self) -> Iterator[Due]:
         """Every message that nobody has decided about for some recipient, oldest first."""
         undecided = exists().where(recipient.c.message_id == message.c.id, recipient.c.state == State.HELD)
