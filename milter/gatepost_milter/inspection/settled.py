@@ -39,8 +39,12 @@ _ZIP_END = b"PK\x05\x06"  # the mark of a zip file's directory
 
 
 def attachments(data: sight.Buffer, leaves: Sequence[Leaf]) -> tuple[Attachment, ...] | None:
-    """What an inspector would answer about ``leaves`` of the message ``data``, None when it has to be asked."""
-    if not all(map(_may_settle, leaves)):
+    """What an inspector would answer about ``leaves`` of the message ``data``, None when it has to be asked.
+
+    No more bytes are looked at than the message has: readings that give the same ones to many files are for an
+    inspector, whom a deadline stops.
+    """
+    if sum(leaf.end - leaf.start for leaf in leaves) > len(data) or not all(map(_may_settle, leaves)):
         return None
     if len(leaves) > 1 and not all(_common(_glimpse(data, leaf)) for leaf in leaves):
         return None  # before a large picture is looked at for nothing
