@@ -1,7 +1,8 @@
 """Owns which notices wait for others: above a limit, and to roles that want a digest; then one stands for all.
 
 A person who is told too often reads nothing any more, and a flood of mail must not become a flood of notices.
-Nothing is left out: what waits is in the digest. Reports and digests themselves never wait.
+Nothing is left out: what waits is in the digest. Reports and digests themselves never wait, and what a role is
+told of sealed mail waits for no digest, and does not wait because ordinary mail was told of before.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from gatepost_config.settings import Settings
+from gatepost_config.words import Action
 from gatepost_quarantine import notices
 from gatepost_quarantine.held import Notice, NoticeKind
 from gatepost_quarantine.store import OwedNotice
@@ -78,16 +80,23 @@ def _wait(
     told = store.told(to, since=now - WINDOW)
     for each in fresh:
         role = each.notice.kind is NoticeKind.ROLE
-        how = limits.digests.get(str(each.notice.context.get("role", ""))) if role else None
+        sealed = role and _is_sealed(each.notice)
+        limit = limits.role_limit if role else limits.person_limit
+        how = limits.digests.get(str(each.notice.context.get("role", ""))) if role and not sealed else None
         if how is not None:
             due[_next(how, settings=settings, now=now)].append(each.row)
-        elif told >= (limits.role_limit if role else limits.person_limit):
+        elif told >= (2 * limit if sealed else limit):
             due[now + WINDOW].append(each.row)
         else:
             told += 1
     for at, rows in due.items():
         store.gather(rows, worker=worker, due_at=at)
     return {row for rows in due.values() for row in rows}
+
+
+def _is_sealed(notice: Notice) -> bool:
+    outcomes = notice.context.get("explanation", {}).get("outcomes", ())
+    return any(each.get("action") == Action.SEAL.value for each in outcomes)
 
 
 def _next(how: str, *, settings: Settings, now: datetime) -> datetime:

@@ -16,6 +16,7 @@ from support.quarantine import MESSAGE, Clock, chunks, explanation, held, notice
 from support.smtp import Sink
 
 from gatepost_config.settings import Settings, Store
+from gatepost_config.words import Action, Direction, Outcome
 from gatepost_quarantine import sealing
 from gatepost_quarantine.audit import Verb, verify
 from gatepost_quarantine.held import Notice, NoticeKind
@@ -163,6 +164,27 @@ def test_a_role_may_have_its_notices_in_one_mail(
         run(settings, store, clock)
         assert len(sink.mails) == 1 + mails
     assert "3 MESSAGES FOR YOUR ATTENTION" in text(sink, 1)
+
+
+def test_sealed_mail_is_told_at_once(tmp_path: Path, store: SqlStore, sink: Sink, clock: Clock) -> None:
+    """Behind thirty ordinary notices, and where a digest is wanted; a flood of it has a limit nevertheless."""
+    outcome = Outcome(recipient=TEACHER, direction=Direction.INBOUND, action=Action.SEAL)
+    sealed = {"explanation": explanation([TEACHER], outcomes=(outcome,)).to_json(), "subject": "", "role": "dsl"}
+    ordinary = limited(tmp_path, sink, role_limit=2)
+    owe(store, 4, kind=NoticeKind.ROLE)
+    run(ordinary, store, clock)
+    assert len(sink.mails) == 2
+    owe(store, 3, first=10, kind=NoticeKind.ROLE, context=sealed)
+    run(ordinary, store, clock)
+    assert len(sink.mails) == 4
+    clock.move(hours=2)
+    run(ordinary, store, clock)
+    assert len(sink.mails) == 5  # the digest of two ordinary ones and the fifth
+    clock.move(hours=2)
+    owe(store, 1, first=20, kind=NoticeKind.ROLE, context=sealed)
+    owe(store, 1, first=30, kind=NoticeKind.ROLE)
+    run(limited(tmp_path, sink, digests={"dsl": "daily"}), store, clock)
+    assert len(sink.mails) == 6
 
 
 def test_a_courier_that_dies_after_merging_leaves_one_digest(
