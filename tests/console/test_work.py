@@ -289,6 +289,19 @@ def test_letters_of_the_sample_are_what_they_say() -> None:
     assert parts == [b"multipart/mixed", b"multipart/alternative", b"text/plain", b"text/html", b"application/pdf"]
 
 
+def test_a_release_that_came_back_says_why_before_it_is_tried_again(desk: Desk) -> None:
+    """The second look objects once; a colleague who releases many would not know."""
+    first, second, *_ = school_week(desk, count=3)
+    desk.store.release(first.id, actor="rita")
+    (row,) = desk.store.claim(worker="t", lease=60)
+    desk.store.hold_again(row.row, reason="Not sent: the policy has changed <since>.", actor="courier")
+    rita = desk.browser("rita")
+    page = rita.get(f"/act?verb=release&id={first.id}&id={second.id}").text
+    assert page.count("It came back:") == 1
+    assert "the policy has changed &lt;since&gt;." in page
+    assert "It came back" not in rita.get(f"/act?verb=deny&id={first.id}").text
+
+
 def test_a_legal_hold_keeps_a_message_from_deletion_until_it_is_ended(desk: Desk) -> None:
     """It shows in the queue and on the message, needs a reason both times, and is in the history."""
     message = desk.keep(held(MESSAGE))

@@ -255,6 +255,19 @@ def test_what_a_list_finds_can_be_decided_about(run: Run, store: SqlStore) -> No
         assert (refused.exit_code, "neither an id a line nor what list --json" in refused.stderr) == (2, True)
 
 
+def test_a_release_that_came_back_is_marked_in_the_list(run: Run, store: SqlStore) -> None:
+    """The second look objects once: who releases it again should have seen that, and may be somebody else."""
+    message, other = keep(store), keep(store, b"other")
+    store.release(message.id, actor="ann")
+    (row,) = store.claim(worker="t", lease=60)
+    store.hold_again(row.row, reason="Not sent: the policy has changed since.", actor="courier")
+    rows = {line.split()[0]: line for line in run("list").stdout.splitlines()[1:]}
+    assert "held, came back" in rows[message.id[:8]]
+    assert "came back" not in rows[other.id[:8]]
+    run("release", message.id)
+    assert "came back" not in run("list").stdout
+
+
 def test_a_release_that_waits_is_taken_back_by_naming_whose(run: Run, store: SqlStore) -> None:
     """A bulk denial must not undo what a colleague has just released; one who names the recipient means it."""
     message = keep(store)

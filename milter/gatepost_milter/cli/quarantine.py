@@ -113,7 +113,10 @@ def quarantine() -> None:
 def list_(
     config: Path, as_json: bool, states: tuple[str, ...], search: str, rule: str, queue: str, limit: int
 ) -> None:
-    """List held messages, oldest first."""
+    """List held messages, oldest first.
+
+    Marked are those that a sender asks for, and those that were released and came back: show tells why.
+    """
     wanted = Filter(
         states=frozenset(State(each) for each in states), search=search, rule=rule, queue=queue, limit=limit
     )
@@ -321,6 +324,8 @@ def _list_table(found: Sequence[HeldMessage], answers: Mapping[str, SenderAnswer
         shown = [_state(state) for state in states]
         if held.id in answers and answers[held.id].choice is Choice.ASK and State.HELD in states:
             shown.append(Text("asked", style="bold cyan"))
+        if any(each.state is State.HELD and each.reply for each in held.recipients):
+            shown.append(Text("came back", style="bold red"))
         first = one_line(held.recipients[0].address) if held.recipients else ""
         more = f" +{len(held.recipients) - 1}" if len(held.recipients) > 1 else ""
         rules = _rules(held)
