@@ -115,6 +115,8 @@ _FILE_NAMES = (
     (Form.REPORT, re.compile(r"[^/\\]{1,200}\.(?:rptdef|superstar)", re.IGNORECASE)),
     (Form.EXAMINATION, re.compile(r"[ER][0-9A-Z]{2}[0-9]{5}\.X[0-9]{2}", re.IGNORECASE)),
 )
+# Systems and people put "Copy of" before a name and " (1)" behind it.
+_COPIED = re.compile(r"\A(?:copy of )+| ?\(\d{1,2}\)(?=\.\w{3}\Z)", re.IGNORECASE)
 
 
 def file_name(name: str, *, where: str = "") -> Export | None:
@@ -122,9 +124,7 @@ def file_name(name: str, *, where: str = "") -> Export | None:
 
     Call it for every name that some mail program could use.
     """
-    shape = name.strip()
-    # Systems and people put "Copy of" before a name and " (1)" behind it.
-    shape = re.sub(r"\A(?:copy of )+| ?\(\d{1,2}\)(?=\.\w{3}\Z)", "", shape[:300], flags=re.IGNORECASE)
+    shape = _COPIED.sub("", name.strip()[:300])
     for form, names in _FILE_NAMES:
         if names.fullmatch(shape):
             return Export(form=form, where=where or name)
