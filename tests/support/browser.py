@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import BrowserContext, Dialog, Page, Request
 from support.console import PASSWORD
@@ -13,23 +14,29 @@ AXE = (Path(__file__).parents[1] / "console" / "vendor" / "axe.min.js").read_tex
 DESK, PHONE = 1280, 390
 """Widths that every page is looked at in, in CSS pixels."""
 
-_LOOK = """(only) => axe.run(document, {iframes: false, preload: false, ...only}).then(found => ({
-    looked: found.passes.length,
-    wrong: found.violations.map(each => `${each.id}: ${each.help}: ${each.nodes[0].html.slice(0, 200)}`),
-    wide: document.documentElement.scrollWidth > document.documentElement.clientWidth,
-}))"""
-"""Only what is wrong crosses over: a whole result is so large that telling it takes longer than finding it.
+_LOOK = """async only => {
+    const found = await axe.run(document, {iframes: false, preload: false, ...only});
+    const page = document.documentElement;
+    return {
+        looked: found.passes.length,
+        wrong: found.violations.map(each => `${each.id}: ${each.help}: ${each.nodes[0].html.slice(0, 200)}`),
+        wide: page.scrollWidth > page.clientWidth,
+        shape: [...document.querySelectorAll("*")].map(each => {
+            const style = getComputedStyle(each), box = each.getBoundingClientRect();
+            return [
+                each.tagName, each.attributes.length, style.display, style.visibility, style.opacity,
+                style.fontSize, style.fontWeight, style.textDecorationLine, box.x, box.y, box.width, box.height,
+            ].join(" ");
+        }).join("\\n"),
+    };
+}"""
+"""What axe finds, and how the page is laid out, without its colours.
 
-Nor are style sheets fetched again for axe (``preload``): no rule that runs here reads them.
+Only what is wrong crosses over: a whole result is so large that telling it takes longer than finding it. Nor are
+style sheets fetched again for axe (``preload``): no rule that runs here reads them.
 """
 
 _COLOURS = {"runOnly": ["color-contrast", "link-in-text-block"]}
-
-_SHAPE = """() => [...document.querySelectorAll("*")].map(each => {
-    const style = getComputedStyle(each), box = each.getBoundingClientRect();
-    return [each.tagName, each.attributes.length, style.display, style.visibility, style.opacity, style.fontSize,
-        style.fontWeight, style.textDecorationLine, box.x, box.y, box.width, box.height].join(" ");
-}).join("\\n")"""
 
 
 class Watched:
@@ -86,13 +93,16 @@ def violations(page: Page, where: str) -> list[str]:
     # Evaluated by the debugger, which our own policy does not bind.
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE)
-    found = _look(page, {}, f"{where}, light")
-    shape = page.evaluate(_SHAPE)
+    light = _look(page, {})
     page.emulate_media(color_scheme="dark")
-    if page.evaluate(_SHAPE) != shape:
-        found.append(f"{where}: the dark theme changes more than colours")
-    found += _look(page, _COLOURS, f"{where}, dark")
+    dark = _look(page, _COLOURS)
     page.emulate_media(color_scheme="light")
+    found = [f"{where}, light: {each}" for each in light["wrong"]]
+    found += [f"{where}, dark: {each}" for each in dark["wrong"]]
+    if light["wide"]:
+        found.append(f"{where}: wider than the window")
+    if dark["shape"] != light["shape"]:
+        found.append(f"{where}: the dark theme changes more than colours")
     return found
 
 
@@ -105,8 +115,7 @@ def violations_in_both_widths(page: Page, where: str) -> list[str]:
     return found
 
 
-def _look(page: Page, only: dict[str, list[str]], where: str) -> list[str]:
-    result = page.evaluate(_LOOK, only)
-    assert result["looked"], "axe looked at nothing"
-    wide = ["wider than the window"] if result["wide"] else []
-    return [f"{where}: {each}" for each in (*result["wrong"], *wide)]
+def _look(page: Page, only: dict[str, list[str]]) -> dict[str, Any]:
+    found: dict[str, Any] = page.evaluate(_LOOK, only)
+    assert found["looked"], "axe looked at nothing"
+    return found
