@@ -1,8 +1,11 @@
-"""Owns the condition of every end-to-end story: a Postfix that can run."""
+"""Owns the condition of every end-to-end story: a Postfix that can run; and the site that nobody runs."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from support.site import Site, made_site
 
 from gatepost_milter.demo.postfix import why_not
 
@@ -15,3 +18,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.e2e)
             if reason:
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+def site(tmp_path: Path, root: Path) -> Site:
+    """The lines of config/postfix, pasted where the administrator is told to paste them."""
+    return made_site(tmp_path, root)
