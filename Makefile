@@ -4,6 +4,8 @@ PYTHON := .venv/bin/python
 ARGS ?=
 TARGET ?= all
 MINUTES ?= 10
+# One more than the cores of a small machine: many tests wait for a server, not for the processor.
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -16,7 +18,7 @@ demo: setup ## show gatepost at work (ARGS=--once to show and leave, ARGS='--mta
 	@.venv/bin/gatepost demo $(ARGS)
 
 test: setup-test lint types contracts ## prove everything: style, types, contracts, and all tests
-	$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS) </dev/null
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile $(ARGS) </dev/null
 
 check: setup lint types contracts unit ## the quick part of `make test` (without slow tests), under a minute
 
