@@ -8,10 +8,12 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import pytest
 from support.quarantine import Clock
+from support.stores import new_store
 
 from gatepost_config import settings
 from gatepost_quarantine.sql import SqlStore, open_store
@@ -57,11 +59,18 @@ class PostgresServer:
         """Stop the server as a crash would: no goodbye to anybody, and recovery at the next start."""
         self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "-w", "stop")
 
-    def new_database(self) -> str:
-        """The URL of a new, empty database."""
+    def new_database(self, *, like: str = "template1") -> str:
+        """The URL of a new database: an empty one, or a copy of another."""
         name = f"t{uuid.uuid4().hex}"
-        self._run("createdb", "-h", str(self.folder), "-U", "postgres", name)
+        self._run("createdb", "-h", str(self.folder), "-U", "postgres", "-T", like, name)
         return f"postgresql+psycopg://postgres@/{name}?host={self.folder}"
+
+    @cached_property
+    def store(self) -> str:
+        """The name of a database that has the tables of a new store, to be copied."""
+        url = self.new_database()
+        open_store(settings.Store(url=url, free_floor=0), gateway="mx1.school.example").close()
+        return url.partition("@/")[2].partition("?")[0]
 
     @property
     def _data(self) -> Path:
@@ -109,13 +118,20 @@ def _server(*, hasty: bool) -> Iterator[PostgresServer]:
     server.stop()
 
 
+@pytest.fixture
+def with_tables() -> bool:
+    """Whether databases have their tables already; the tests that make them say no."""
+    return True
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A new, empty database of each kind."""
+def url(request: pytest.FixtureRequest, tmp_path: Path, with_tables: bool) -> str:
+    """A new database of each kind."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'quarantine.db'}"
+        path = tmp_path / "quarantine.db"
+        return new_store(path) if with_tables else f"sqlite:///{path}"
     server: PostgresServer = request.getfixturevalue("postgres")
-    return server.new_database()
+    return server.new_database(like=server.store) if with_tables else server.new_database()
 
 
 @pytest.fixture

@@ -13,23 +13,31 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
-from support.quarantine import MESSAGE, chunks, held, hold_event, notice
+from sqlalchemy import Connection, text
+from support.quarantine import MESSAGE, Clock, chunks, held, hold_event, notice
 
 from gatepost_config import settings
 from gatepost_quarantine import sql
 from gatepost_quarantine.audit import Event, Verb, verify
-from gatepost_quarantine.sql import SqlStore, open_store
+from gatepost_quarantine.held import HeldMessage, State
+from gatepost_quarantine.sql import SqlStore, open_store, records
 from gatepost_quarantine.sql.console_schema import metadata
 from gatepost_quarantine.sql.database import Database
-from gatepost_quarantine.sql.migrate import HEAD, migrate
+from gatepost_quarantine.sql.migrate import HEAD, _make_file, migrate
 from gatepost_quarantine.store import Filter, StoreError
 
 GATEWAY = "mx1.school.example"
+
+
+@pytest.fixture
+def with_tables() -> bool:
+    """Databases come empty here."""
+    return False
 
 
 def sqlite_settings(folder: Path, *, floor: int = 0) -> settings.Store:
@@ -79,6 +87,45 @@ def test_many_processes_may_open_a_new_store_at_once(url: str) -> None:
     store = open_store(settings.Store(url=url, free_floor=0), gateway=GATEWAY)
     assert [link.seq for link in store.chain(GATEWAY)] == [1, 2, 3, 4]
     store.close()
+
+
+def test_what_was_held_before_the_index_was_made_is_found(
+    url: str, configured: settings.Store, clock: Clock
+) -> None:
+    """An upgrade fills the index, the times beside states and rules, and the places."""
+    database = Database(url, floor=0)
+    if database.on_sqlite:
+        _make_file(database.path)
+    config = Config()
+    config.set_main_option("script_location", str(Path(sql.__file__).parent / "migrations"))
+    with database.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        for number in range(3):
+            _old_message(connection, held(str(number).encode(), subject=f"old letter {number}"))
+    database.close()
+    store = open_store(configured, gateway="mx1.school.example", clock=clock)
+    (found,) = store.list(Filter(search="old letter 1"))
+    assert found.subject == "old letter 1"
+    assert len(store.list(Filter(states=frozenset({State.HELD}), since=found.received_at))) == 3
+    assert len(store.list(Filter(rule="executable-attachment", since=found.received_at))) == 3
+    new = held(b"new", subject="old letter 4")
+    store.hold(new, content=chunks(b"new"))
+    assert new.id in {each.id for each in store.list(Filter(search="old letter"))}
+    store.close()
+
+
+def _old_message(connection: Connection, message: HeldMessage) -> None:
+    """The rows as the first revisions had them."""
+    new = ("seal", "legal_hold", "reminded", "place", "received_at")
+    for table, row, left_out in (
+        ("message", records.message_row(message), new[:4]),
+        ("recipient", records.recipient_row(message, 0, message.recipients[0]), new),
+        ("message_rule", {"message_id": message.id, "rule": "executable-attachment"}, ()),
+    ):
+        kept = {name: value for name, value in row.items() if name not in left_out}
+        columns, values = ", ".join(kept), ", ".join(f":{name}" for name in kept)
+        connection.execute(text(f"INSERT INTO {table} ({columns}) VALUES ({values})"), kept)  # noqa: S608
 
 
 def test_a_database_of_a_newer_gatepost_is_left_alone(url: str, configured: settings.Store) -> None:

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, text
-from support.quarantine import Clock, chunks, held, recipient
+from support.quarantine import chunks, held, recipient
 
-from gatepost_config import settings
-from gatepost_quarantine import sql
 from gatepost_quarantine.held import HeldMessage, State
-from gatepost_quarantine.sql import SqlStore, open_store, records
-from gatepost_quarantine.sql.database import Database
-from gatepost_quarantine.sql.migrate import _make_file
+from gatepost_quarantine.sql import SqlStore
 from gatepost_quarantine.store import Filter
 
 
@@ -93,41 +85,3 @@ def test_filters_agree_whichever_index_is_used(store: SqlStore) -> None:
         for other, (another, also) in tests.items():
             wanted = Filter(**{one: value, other: another})
             assert store.list(wanted) == [each for each in kept if right(each) and also(each)], (one, other)
-
-
-def test_what_was_held_before_the_index_was_made_is_found(
-    url: str, configured: settings.Store, clock: Clock
-) -> None:
-    """An upgrade fills the index, the times beside states and rules, and the places."""
-    database = Database(url, floor=0)
-    if database.on_sqlite:
-        _make_file(database.path)
-    config = Config()
-    config.set_main_option("script_location", str(Path(sql.__file__).parent / "migrations"))
-    with database.write() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0002")
-        for number in range(3):
-            _old_message(connection, held(str(number).encode(), subject=f"old letter {number}"))
-    database.close()
-    store = open_store(configured, gateway="mx1.school.example", clock=clock)
-    (found,) = store.list(Filter(search="old letter 1"))
-    assert found.subject == "old letter 1"
-    assert len(store.list(Filter(states=frozenset({State.HELD}), since=found.received_at))) == 3
-    assert len(store.list(Filter(rule="executable-attachment", since=found.received_at))) == 3
-    new = keep(store, "new", subject="old letter 4")
-    assert new.id in {each.id for each in store.list(Filter(search="old letter"))}
-    store.close()
-
-
-def _old_message(connection: Connection, message: HeldMessage) -> None:
-    """The rows as the first revisions had them."""
-    new = ("seal", "legal_hold", "reminded", "place", "received_at")
-    for table, row, left_out in (
-        ("message", records.message_row(message), new[:4]),
-        ("recipient", records.recipient_row(message, 0, message.recipients[0]), new),
-        ("message_rule", {"message_id": message.id, "rule": "executable-attachment"}, ()),
-    ):
-        kept = {name: value for name, value in row.items() if name not in left_out}
-        columns, values = ", ".join(kept), ", ".join(f":{name}" for name in kept)
-        connection.execute(text(f"INSERT INTO {table} ({columns}) VALUES ({values})"), kept)  # noqa: S608

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from argon2 import PasswordHasher
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from support.quarantine import MESSAGE, chunks, explanation, finding, held, hold_event, recipient
+from support.stores import new_store
 
 from gatepost_config import settings
 from gatepost_config.settings import Console, School, Settings
@@ -71,16 +71,6 @@ def _hash() -> str:
     return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
 
 
-@cache
-def _empty() -> bytes:
-    """The file of an empty store. Making its tables takes longer than many a test."""
-    with tempfile.TemporaryDirectory() as folder:
-        made = configured(Path(folder))
-        store, _ = open_review(made.store, gateway=made.gateway)
-        store.close()
-        return Path(folder, "quarantine.db").read_bytes()
-
-
 class Desk:
     """A console with its store, asked without a network."""
 
@@ -89,8 +79,8 @@ class Desk:
     ) -> None:
         self.settings = configured(folder, url=url, **console)
         self.clock = clock or (lambda: datetime.now(UTC))
-        if not url and not (file := folder / "quarantine.db").exists():
-            file.write_bytes(_empty())
+        if not url:
+            new_store(folder / "quarantine.db")
         self.store: SqlStore
         self.review: SqlReview
         self.store, self.review = open_review(self.settings.store, gateway=self.settings.gateway, clock=clock)

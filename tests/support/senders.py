@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.testclient import TestClient
 from support.quarantine import Clock, chunks, explanation, finding, held, hold_event
+from support.stores import new_store
 
 from gatepost_config import settings
 from gatepost_config.settings import School, SenderPages, Settings
@@ -76,7 +77,7 @@ class Counter:
             school=School(name="Park School", domains=["school.example"]),
             roles={"it-support": ["it@school.example"]},
             gateway="mx1.school.example",
-            store=settings.Store(url=f"sqlite:///{folder / 'quarantine.db'}", free_floor=0),
+            store=settings.Store(url=new_store(folder / "quarantine.db"), free_floor=0),
             sender_pages=SenderPages(public_url=f"https://mail.school.example{path}"),
         )
         self.store = open_store(self.settings.store, gateway="mx1.school.example", clock=self.clock)

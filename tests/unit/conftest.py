@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.smtp import Sink
+from support.stores import new_store
 
 from gatepost_config.settings import Store
 from gatepost_quarantine.sql import SqlStore, open_store
@@ -22,7 +23,7 @@ def sink() -> Iterator[Sink]:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SqlStore]:
     """An open store, in the file that a test's own settings name too."""
-    url = f"sqlite:///{tmp_path / 'quarantine.db'}"
+    url = new_store(tmp_path / "quarantine.db")
     opened = open_store(Store(url=url, free_floor=0), gateway="mx1.school.example")
     yield opened
     opened.close()

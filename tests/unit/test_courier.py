@@ -14,6 +14,7 @@ import pytest
 from support.couriers import GATEWAY, at, released, settings_for, states, work
 from support.quarantine import MESSAGE, Clock, chunks, held, notice, recipient
 from support.smtp import Sink
+from support.stores import new_store
 
 from gatepost_config.settings import Settings, Store
 from gatepost_config.words import Direction
@@ -29,7 +30,7 @@ from gatepost_quarantine.tokens import NOTICE_HEADER, NOTICE_KEY, NoticeMarks
 @pytest.fixture
 def configured(tmp_path: Path) -> Store:
     """A store's settings."""
-    return Store(url=f"sqlite:///{tmp_path / 'quarantine.db'}", free_floor=0)
+    return Store(url=new_store(tmp_path / "quarantine.db"), free_floor=0)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import pytest
 from support.couriers import GATEWAY, released, settings_for
 from support.quarantine import held, notice, recipient
 from support.smtp import Sink
+from support.stores import new_store
 
 from gatepost_config.settings import Settings, Store
 from gatepost_quarantine.audit import verify
@@ -28,7 +29,7 @@ from gatepost_quarantine.store import Filter
 @pytest.fixture
 def configured(tmp_path: Path) -> Store:
     """A store's settings."""
-    return Store(url=f"sqlite:///{tmp_path / 'quarantine.db'}", free_floor=0)
+    return Store(url=new_store(tmp_path / "quarantine.db"), free_floor=0)
 
 
 _COURIER = """

@@ -14,6 +14,7 @@ import pytest
 from support.couriers import GATEWAY, at, settings_for
 from support.quarantine import MESSAGE, Clock, chunks, explanation, held, notice
 from support.smtp import Sink
+from support.stores import new_store
 
 from gatepost_config.settings import Settings, Store
 from gatepost_config.words import Action, Direction, Outcome
@@ -40,7 +41,7 @@ def seal_key() -> str:
 @pytest.fixture
 def store(tmp_path: Path, clock: Clock, seal_key: str) -> Iterator[SqlStore]:
     """An open store."""
-    configured = Store(url=f"sqlite:///{tmp_path / 'quarantine.db'}", free_floor=0, seal_keys=[seal_key])
+    configured = Store(url=new_store(tmp_path / "quarantine.db"), free_floor=0, seal_keys=[seal_key])
     opened = open_store(configured, gateway=GATEWAY, clock=clock)
     yield opened
     opened.close()
