@@ -70,6 +70,20 @@ def test_every_page_passes_axe(kept: list[HeldMessage], desk: Desk, window: Watc
     assert found == []
 
 
+def test_no_table_hides_its_columns_behind_the_edge_of_a_phone(kept: list[HeldMessage], window: Watched) -> None:
+    """Who waits for what, and until when, is on the page and not to the right of it."""
+    window.sign_in("rita")
+    window.page.set_viewport_size({"width": PHONE, "height": 800})
+    for path in (f"/held/{kept[0].id}", "/rulings", "/cases", "/policy"):
+        page = window.go(path)
+        cells = page.locator(".cards td:not(:empty)").all()
+        assert cells, path
+        for cell in cells[:40]:
+            box = cell.bounding_box()
+            assert box is not None
+            assert box["x"] + box["width"] <= PHONE, (path, cell.inner_text())
+
+
 @pytest.mark.parametrize("width", [DESK, PHONE])
 def test_what_is_opened_on_a_page_passes_axe(kept: list[HeldMessage], window: Watched, width: int) -> None:
     """The message itself with all that folds, each menu of tools, and the person's own menu."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from gatepost_quarantine.held import State
 
@@ -55,8 +55,8 @@ def age(at: datetime, now: datetime) -> str:
 
 
 def left(until: datetime, now: datetime) -> str:
-    """How long until then, in minutes at least one."""
-    return f"{max(1, round((until - now).total_seconds() / 60))} min"
+    """How long until then, in one unit, a minute at least."""
+    return age(now, max(until + timedelta(seconds=30), now + timedelta(minutes=1)))
 
 
 def local(at: datetime | None) -> str:
