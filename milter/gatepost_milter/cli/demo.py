@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 
 from gatepost_config.errors import ConfigError
+from gatepost_milter.cli.printed import wide_console
 from gatepost_milter.demo import show
 from gatepost_milter.demo.gateway import GatewayError
 from gatepost_milter.demo.postfix import PostfixError
@@ -45,7 +46,7 @@ def demo(*, once: bool, json_: bool, mta: str, port: int) -> None:
     Starts the milter and the courier in a folder of their own, sends sample mails through them, and shows what
     became of each. Nothing leaves this machine, and nothing is left behind.
     """
-    console = Console()
+    console = wide_console()
     # aiosmtpd warns of its own old names at each login; nobody who watches a demo can do anything about it.
     logging.getLogger("mail.log").setLevel(logging.ERROR)
     # A demo that is told to end must still stop what it has started.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import secrets
+import shlex
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -79,11 +82,17 @@ def show_invitation(console: Console, stage: Stage) -> None:
         f"  {outside} --attach @FILE",
         f"  {inside} --attach @FILE",
         "Look at what is held:",
-        f"  gatepost quarantine list --config {stage.gateway.config}",
+        f"  {_program()} quarantine list --config {stage.gateway.config}",
         "Every mail is told here. Ctrl-C ends the demo and removes all it made.\n",
     )
     for line in lines:
         console.print(Text(line), soft_wrap=True)
+
+
+def _program() -> str:
+    """What to type for the gatepost that runs now; in a clone it is on nobody's PATH."""
+    typed = Path(sys.argv[0])
+    return shlex.quote(str(typed)) if typed.name == "gatepost" else "gatepost"
 
 
 def show_line(console: Console, stage: Stage, line: Line) -> None:
