@@ -161,6 +161,7 @@ def test_events_can_only_be_added(url: str, configured: settings.Store) -> None:
         ("mysql://somewhere/db", "is not sqlite or postgresql"),
         ("sqlite://", "names no file"),
         ("sqlite:////nowhere/at/all/quarantine.db", "the store's folder must exist"),
+        ("sqlite:////proc/quarantine.db", "the store's folder must let gatepost"),
         ("postgresql+psycopg://gatepost:hunter2@/x?host=/nowhere", "the database cannot do it now"),
     ],
 )

@@ -169,6 +169,17 @@ def test_one_unreadable_file_does_not_stop_the_others(tmp_path: Path, config: st
 
 
 @pytest.mark.slow
+def test_a_message_above_the_limit_is_told_so(tmp_path: Path, config: str) -> None:
+    """As the gateway would refuse it; not “cannot be read: None”."""
+    large = tmp_path / "large.eml"
+    with large.open("wb") as file:
+        file.truncate(64 * 1024 * 1024 + 1)
+    result = CliRunner().invoke(check, ["--config", config, str(large)])
+    assert result.exit_code == 2
+    assert "large.eml: cannot be read: larger than 67,108,864 bytes; the gateway would refuse it" in result.stderr
+
+
+@pytest.mark.slow
 def test_standard_input_is_a_message_too(config: str) -> None:
     """cat letter.eml | gatepost check -"""
     result = CliRunner().invoke(check, ["--json", "--config", config, "-"], input=LETTER)

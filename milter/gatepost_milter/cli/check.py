@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 import tempfile
@@ -203,7 +204,7 @@ def _read(message: str, *, limit: int) -> bytes:
         with FilePath(message).open("rb") as stream:
             content = stream.read(limit + 1)
     if len(content) > limit:
-        raise OSError(f"larger than {limit:,} bytes; the gateway would refuse it (spool.limit)")
+        raise OSError(errno.EFBIG, f"larger than {limit:,} bytes; the gateway would refuse it (spool.limit)")
     return content
 
 

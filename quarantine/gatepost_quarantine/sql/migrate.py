@@ -77,7 +77,10 @@ def _make_file(path: Path) -> None:
             mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         finally:
             connection.close()
-    except (OSError, sqlite3.Error) as error:
+    except OSError as error:
+        said = f"{path}: {error.strerror}; the store's folder must let gatepost make files in it"
+        raise StoreError(said) from error
+    except sqlite3.Error as error:
         raise StoreError(f"{path}: {error}") from error
     if mode != "wal":
         raise StoreError(f"{path}: this file system does not carry SQLite's write-ahead log; use a local disk")
