@@ -132,7 +132,7 @@ def policy_path(name_or_path: str | Path, *, relative_to: Path | None = None) ->
 def _no_such_policy(name: str) -> tuple[str, str]:
     """What is wrong with a name that no shipped policy has, and the remedy."""
     meant = suggestion(name, shipped_policies(), what="shipped policies")
-    return f"there is no shipped policy named {name!r}", f"{meant} A policy file needs a / or .yaml in its path."
+    return f"there is no shipped policy named {name!r}", f"a policy file needs a / or .yaml in its path; {meant}"
 
 
 def _no_such_base(name: str) -> tuple[str, str]:

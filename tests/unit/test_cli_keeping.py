@@ -149,6 +149,7 @@ def test_a_backup_is_a_store_that_opens(run: Run, store: SqlStore, tmp_path: Pat
 
 def test_the_audit_is_listed_and_checked(run: Run, store: SqlStore, tmp_path: Path) -> None:
     """An edit, a gap and a cut tail are found; erased names are not a fault."""
+    assert run("audit", "verify").stdout == "No event is recorded yet.\n"
     first = keep(store, b"1")
     keep(store, b"2")
     store.deny(first.id, actor="ann", reason="spam")

@@ -86,6 +86,8 @@ def verify_(config: Path, gateway: str, segment: str, head: str) -> None:
             said = fault or f"{len(found):,} events, whole" + (f"; names erased in {erased:,}" if erased else "")
             click.echo(f"{name}: {said}")
             wrong += [fault] if fault else []
+    if not names:
+        click.echo("No event is recorded yet.")
     if not reached:
         click.echo("No chain reaches the given head: one was cut, or made anew.")
     if wrong or not reached:
