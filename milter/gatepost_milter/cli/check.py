@@ -9,13 +9,13 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from ipaddress import ip_address
 from pathlib import Path as FilePath
 from typing import Any
 
 import click
 
 from gatepost_config.errors import ConfigError
+from gatepost_config.ip_addresses import EXAMPLES, is_ip_address
 from gatepost_config.settings import Settings
 from gatepost_config.words import Action, Finding
 from gatepost_milter.cli.check_envelope import Given, transaction_for, wire_form
@@ -38,14 +38,9 @@ _STOPPED = frozenset({Action.CONFIRM, Action.REJECT, Action.QUARANTINE, Action.S
 
 
 def _address(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-    """An IP address as Postfix tells it, or nothing. A name would match no relay, and be taken for a stranger."""
-    if value:
-        try:
-            ip_address(value)
-        except ValueError:
-            raise click.BadParameter(
-                f"{value!r} is not an IP address, such as 192.0.2.7 or 2001:db8::7."
-            ) from None
+    """An IP address, or nothing."""
+    if value and not is_ip_address(value):
+        raise click.BadParameter(f"{value!r} is not an IP address, such as {EXAMPLES}.")
     return value
 
 

@@ -10,11 +10,11 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import IO, Any
 
 from starlette.responses import Response
 
+from gatepost_config.ip_addresses import EXAMPLES, is_ip_address
 from gatepost_config.settings import Settings
 from gatepost_quarantine import notices
 from gatepost_quarantine.audit import Event, Verb
@@ -73,8 +73,8 @@ def upload(visit: Visit) -> Response:
     for name in ("sender", "recipient"):
         if who[name] and not notices.answerable(who[name]):
             raise ConflictError(f"“{who[name]}” is not an address.")
-    if who["client"] and not _is_ip_address(who["client"]):
-        raise ConflictError(f"“{who['client']}” is not an IP address, such as 192.0.2.7 or 2001:db8::7.")
+    if who["client"] and not is_ip_address(who["client"]):
+        raise ConflictError(f"“{who['client']}” is not an IP address, such as {EXAMPLES}.")
     arguments = [f"--{name}={value}" for name, value in who.items() if value]
     return _tried(visit, visit.upload, arguments, item=None)
 
@@ -107,14 +107,6 @@ def judged(settings: Settings, reader: Reader, message: IO[bytes], arguments: Se
         return _judgement(json.loads(said))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UnreadableError("what was answered makes no sense") from error
-
-
-def _is_ip_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _tried(visit: Visit, message: IO[bytes], arguments: Sequence[str], *, item: Item | None) -> Response:
