@@ -14,7 +14,8 @@ import re2
 Buffer = bytes | mmap.mmap
 
 FAR = 8 * 1024 * 1024  # bytes within which unpackers look for the mark of an archive behind other data
-ZIP_TAIL = 65536 + 22 + 4096  # bytes at the end in which the directory of a zip file ends
+ZIP_END = b"PK\x05\x06"  # the mark of a zip file's directory
+ZIP_TAIL = 65536 + 22 + 4096  # bytes at the end of a file in which that directory ends
 LONGEST = 26  # bytes of the longest mark with what has to follow it
 
 _SMALL = 4096  # bytes; in fewer Python's own search is as fast

@@ -35,10 +35,8 @@ _LONGEST_NAME = 255
 
 _NEAR_THE_FRONT = (b"%PDF", b"ustar")
 
-_ZIP_END = b"PK\x05\x06"  # the mark of a zip file's directory
 
-
-def attachments(data: sight.Buffer, leaves: Sequence[Leaf]) -> tuple[Attachment, ...] | None:
+def attachments(data: marks.Buffer, leaves: Sequence[Leaf]) -> tuple[Attachment, ...] | None:
     """What an inspector would answer about ``leaves`` of the message ``data``, None when it has to be asked.
 
     No more bytes are looked at than the message has: readings that give the same ones to many files are for an
@@ -76,7 +74,7 @@ def _is_indifferent(name: str) -> bool:
     )  # volumes of archives are numbered
 
 
-def _glimpse(data: sight.Buffer, leaf: Leaf) -> bytes:
+def _glimpse(data: marks.Buffer, leaf: Leaf) -> bytes:
     """The first bytes of a file, none if they are not faultless."""
     try:
         return next(encodings.faultless(data, leaf.start, leaf.end, piece=_GLIMPSE), b"")
@@ -102,7 +100,7 @@ def _common(head: bytes) -> tuple[str, str] | None:
     return seen
 
 
-def _look(data: sight.Buffer, leaf: Leaf) -> Attachment | None:
+def _look(data: marks.Buffer, leaf: Leaf) -> Attachment | None:
     """What a file is that begins as pictures or noise do and in which nothing is marked; None for any other.
 
     Raises FaultyError if its encoding is not faultless.
@@ -148,6 +146,6 @@ def _read(head: bytes, pieces: Iterator[bytes]) -> tuple[bytes, int] | None:
         size += len(piece)
         piece = next(pieces, None)
     content = head + tail
-    if marks.find(content, _ZIP_END, max(0, len(content) - _BACK), len(content)) >= 0:
+    if marks.find(content, marks.ZIP_END, max(0, len(content) - _BACK), len(content)) >= 0:
         return None
     return content, size

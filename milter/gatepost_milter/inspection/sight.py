@@ -6,10 +6,9 @@ file that anybody opens bears its mark. Whoever looks closer at it finds nothing
 
 from __future__ import annotations
 
-import mmap
 import re
 
-Buffer = bytes | mmap.mmap
+from gatepost_milter.inspection.marks import ZIP_END, Buffer
 
 # The common and harmless, by their first bytes, in the words that people are shown.
 _PICTURES = (
@@ -37,7 +36,6 @@ _MARK = re.compile(
 )
 _EVERY = bytes(range(256))
 _CALLS_DOS = b"\xcd\x21"
-_ZIP_END = b"PK\x05\x06"
 
 
 def opinion(data: Buffer) -> tuple[str, str] | None:
@@ -52,7 +50,7 @@ def opinion(data: Buffer) -> tuple[str, str] | None:
 def is_noise(data: Buffer) -> bool:
     """Whether ``data`` are noise."""
     head = bytes(data[: 4 * _LEAST])
-    if len(head) < _LEAST or _MARK.match(head) or _CALLS_DOS in head[:80] or _ZIP_END in head:
+    if len(head) < _LEAST or _MARK.match(head) or _CALLS_DOS in head[:80] or ZIP_END in head:
         return False
     # What is deleted from a list of all values is counted ten times as fast as what a set gathers.
     return all(256 - len(_EVERY.translate(None, head[:size])) >= least for size, least in _SPREAD)

@@ -31,7 +31,6 @@ from gatepost_milter.inspection.model import Defect, FileClass
 
 _LOCAL = b"PK\x03\x04"
 _CENTRAL = b"PK\x01\x02"
-_END = b"PK\x05\x06"
 _END64 = b"PK\x06\x06"
 _LOCAL_HEAD = struct.Struct("<4sHHHHHIIIHH")
 _CENTRAL_HEAD = struct.Struct("<4sHHHHHHIIIHHHHHII")
@@ -65,7 +64,7 @@ _WORKSHEET_SCRIPT = ("geogebra_javascript.js",)
 
 def knows(file: File) -> bool:
     """Zip at the start, or an end-of-directory record in the tail: after other data, in a self-extractor."""
-    return bytes(file.data[:4]) in (_LOCAL, _END, b"PK\x07\x08", b"PK00") or _find_end(file.data) >= 0
+    return bytes(file.data[:4]) in (_LOCAL, marks.ZIP_END, b"PK\x07\x08", b"PK00") or _find_end(file.data) >= 0
 
 
 def open_(walk: Walk, file: File) -> None:
@@ -177,7 +176,7 @@ def _lzma(data: Buffer, start: int) -> lzma.LZMADecompressor:
 def _find_end(data: Buffer) -> int:
     """Where the last plausible end record is, -1 when there is none."""
     lowest = max(0, len(data) - marks.ZIP_TAIL)
-    position = data.rfind(_END, lowest)
+    position = data.rfind(marks.ZIP_END, lowest)
     while position >= 0:
         if position + _END_HEAD.size <= len(data):
             _, _, _, _, count, size, _, _ = _END_HEAD.unpack_from(data, position)
@@ -188,7 +187,7 @@ def _find_end(data: Buffer) -> int:
                 return position
             if bytes(data[:2]) == b"PK" or data.rfind(_CENTRAL, 0, position) >= 0:
                 return position
-        position = data.rfind(_END, lowest, position)
+        position = data.rfind(marks.ZIP_END, lowest, position)
     return -1
 
 
