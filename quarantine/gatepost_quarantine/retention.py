@@ -110,12 +110,11 @@ class Retention:
                 counts[waits.held.id] = step
                 for to in self._reviewers(waits.held, last=step == len(self._steps)):
                     remind[to].append(waits)
-            elif not (self._expires(waits) and self._reviewers(waits.held, last=True)):
-                continue
-            elif waits.kept:
-                yield from self._kept(waits)
-            else:
-                expired[waits.held.queue].append(waits.held)
+            elif self._expires(waits) and self._reviewers(waits.held, last=True):
+                if waits.kept:
+                    yield from self._kept(waits)
+                else:
+                    expired[waits.held.queue].append(waits.held)
         yield from self._remind(remind, counts)
         for held in (each for group in expired.values() for each in group):
             yield from self._expire(held)

@@ -25,7 +25,7 @@ _BITE = 2000
 
 _OPEN = (State.HELD, State.RELEASING)
 
-_open_case = (
+_OPEN_CASE = (
     select(case_record.c.id)
     .join(case_link, case_link.c.case_id == case_record.c.id)
     .where(case_link.c.message_id == message.c.id, case_record.c.closed_at.is_(None))
@@ -36,7 +36,7 @@ _open_case = (
 )
 """The oldest open case that a message belongs to."""
 
-_must_be_kept = (message.c.legal_hold != "") | _open_case.is_not(None)
+_KEPT = (message.c.legal_hold != "") | _OPEN_CASE.is_not(None)
 
 
 class Keeping(Base):
@@ -168,7 +168,7 @@ class Keeping(Base):
 
     def purge_notices(self, before: datetime, *, dry_run: bool = False) -> int:
         """Remove outbox rows that were done before ``before``; how many there are."""
-        kept = exists().where(message.c.id == outbox_table.c.message_id, _must_be_kept)
+        kept = exists().where(message.c.id == outbox_table.c.message_id, _KEPT)
         old = and_(
             outbox_table.c.state != outbox.RowState.OWED,
             outbox_table.c.done_at < records.micros(before),
@@ -188,7 +188,7 @@ class Keeping(Base):
         The chain stays whole (``audit.verify``). Events about a message under legal hold keep theirs, and while
         time alone asks, those about one in an open case too.
         """
-        keeps = message.c.legal_hold != "" if held_id else _must_be_kept
+        keeps = message.c.legal_hold != "" if held_id else _KEPT
         kept = exists().where(message.c.id == event_table.c.held_id, keeps)
         mine = [event_table.c.commitment != "", event_table.c.salt != "", ~kept]
         if before is not None:
@@ -249,7 +249,7 @@ class Keeping(Base):
 
     @staticmethod
     def _must_be_kept(connection: Connection, held_id: str) -> bool:
-        return bool(connection.execute(select(_must_be_kept).where(message.c.id == held_id)).scalar_one())
+        return bool(connection.execute(select(_KEPT).where(message.c.id == held_id)).scalar_one())
 
     @staticmethod
     def _drop(connection: Connection, held_id: str) -> None:
@@ -261,7 +261,7 @@ class Keeping(Base):
         at, held_id = message.c.received_at, message.c.id
         last: tuple[int, str] | None = None
         while True:
-            page = query.add_columns(_open_case.label("open_case")).order_by(at, held_id).limit(_PAGE)
+            page = query.add_columns(_OPEN_CASE.label("open_case")).order_by(at, held_id).limit(_PAGE)
             if last is not None:
                 page = page.where((at > last[0]) | and_(at == last[0], held_id > last[1]))
             with self._database.read() as connection:
