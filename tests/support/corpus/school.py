@@ -10,7 +10,7 @@ COMMITTEE = [f"officer{number}@sky.com" for number in range(6)]
 
 def _person(local: str, name: str, kind: Kind = Kind.STAFF, **others: object) -> Person:
     facts = {"logins": (local,), "name": name, "roles": ((kind, ALWAYS),), **others}
-    return Person(address=f"{local}@school.example", **facts)  # type: ignore[arg-type]
+    return Person(address=f"{local}@school.example", **facts)  # type: ignore[arg-type]  # as each caller names them
 
 
 def _parent(address: str, pupil: str) -> Person:
